@@ -1,0 +1,65 @@
+"""The one way an image becomes the model's input, in training and in serving."""
+
+import io
+import warnings
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+INPUT_SIDE: Final = 224
+"""Pixels a side of the square that the model sees."""
+
+FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP")
+SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+MAX_BYTES: Final = 20 * 1024 * 1024
+MAX_PIXELS: Final = 50_000_000
+"""A decoded RGB picture of this size takes 150 MB; a 50 kB PNG can claim far more."""
+
+
+class InvalidImage(ValueError):
+    """Bytes that are not an acceptable image; the text says why and what is accepted."""
+
+
+class ImageTooLarge(InvalidImage):
+    """More bytes or pixels than accepted."""
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Check format, byte count and pixel count before decoding, then decode to upright RGB. Raises `InvalidImage`.
+
+    A JPEG is decoded at the smallest of its built-in scales that still holds twice the model's resolution.
+    """
+    if len(data) > MAX_BYTES:
+        raise ImageTooLarge(f"the image has {len(data)} bytes; at most {MAX_BYTES} are accepted. Send a smaller file.")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise _too_many_pixels(f"{width}×{height}")
+            image.draft("RGB", (2 * INPUT_SIDE, 2 * INPUT_SIDE))
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels("far too many") from error
+    except UnidentifiedImageError as error:
+        raise InvalidImage(
+            f"the bytes are no image of a supported format. Send one of {', '.join(FORMATS)}."
+        ) from error
+    except InvalidImage:
+        raise
+    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them trip over.
+        raise InvalidImage(f"the image is damaged and cannot be decoded ({error}). Send an intact file.") from error
+
+
+def _too_many_pixels(size: str) -> ImageTooLarge:
+    return ImageTooLarge(f"the image has {size} pixels; at most {MAX_PIXELS} are accepted. Send a smaller picture.")
+
+
+def to_model_input(image: Image.Image) -> npt.NDArray[np.uint8]:
+    """The whole picture resized to the model's square: uint8, shape (224, 224, 3), RGB."""
+    return np.asarray(
+        image.resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BICUBIC, reducing_gap=2.0), dtype=np.uint8
+    )

@@ -1,0 +1,19 @@
+"""Names that more than one stage must spell the same way."""
+
+SOURCE_TOPIC = "postgres-source-cargo"
+"""Rows of the source table, key = id, written by the Debezium source connector."""
+
+DEAD_LETTER_TOPIC = "postgres-source-cargo-dlq"
+"""Messages that the subscriber could not turn into a prediction."""
+
+SINK_DEAD_LETTER_TOPIC = "postgres-source-cargo-sink-dlq"
+"""Messages that the sink connector or the target database refused."""
+
+CONSUMER_GROUP = "cargo-consumer-group"
+
+SOURCE_CONNECTOR = "postgres-source-connector"
+SINK_CONNECTOR = "postgres-sink-connector"
+
+EXPERIMENT = "cargo"
+MODEL_NAME = "sk_model"
+CHAMPION = "champion"

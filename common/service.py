@@ -1,0 +1,87 @@
+"""What every long-running worker has: a clean stop, a heartbeat file, and /livez, /readyz, /metrics over HTTP."""
+
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import make_wsgi_app
+
+log = logging.getLogger(__name__)
+
+
+def stop_event() -> threading.Event:
+    """An event that SIGTERM and SIGINT set; loops end at their next turn, after finishing what they hold."""
+    event = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: event.set())
+    return event
+
+
+class Health:
+    """What a worker lacks right now, and when its loop last turned. Safe to use from several threads."""
+
+    def __init__(self, heartbeat_file: Path | None = None, stale_after_s: float = 30.0) -> None:
+        self._missing: dict[str, str] = {}
+        self._heartbeat_file = heartbeat_file
+        self._stale_after_s = stale_after_s
+        self._last_beat = time.monotonic()
+
+    def lacks(self, part: str, reason: str) -> None:
+        """Say that `part` is missing; `/readyz` answers 503 with the reason until `has` is called."""
+        if part not in self._missing:
+            log.warning("%s is missing: %s", part, reason)
+        self._missing = {**self._missing, part: reason}
+
+    def has(self, part: str) -> None:
+        """Say that `part` is there (again)."""
+        if part in self._missing:
+            log.info("%s is there", part)
+            self._missing = {name: why for name, why in self._missing.items() if name != part}
+
+    def beat(self) -> None:
+        """Call once a loop turn: keeps `/livez` green and touches the heartbeat file."""
+        self._last_beat = time.monotonic()
+        if self._heartbeat_file is not None:
+            self._heartbeat_file.parent.mkdir(parents=True, exist_ok=True)
+            self._heartbeat_file.touch()
+
+    def live(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the loop turned lately, and how long ago in seconds."""
+        age = time.monotonic() - self._last_beat
+        return age < self._stale_after_s, {"seconds_since_last_turn": round(age, 1)}
+
+    def ready(self) -> tuple[bool, dict[str, Any]]:
+        """Whether nothing is missing, and what is."""
+        return not self._missing, {"missing": self._missing}
+
+
+class _QuietHandler(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:
+        """Probes every second are not worth a log line each."""
+
+
+def serve_health(health: Health, host: str, port: int) -> WSGIServer:
+    """Serve `/livez`, `/readyz` and `/metrics` from a daemon thread; returns the server (its `server_port` is the real port)."""
+    metrics = make_wsgi_app()
+
+    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        probes = {"/livez": health.live, "/readyz": health.ready}
+        path = environ.get("PATH_INFO", "")
+        if path == "/metrics":
+            return metrics(environ, start_response)
+        if path not in probes:
+            start_response("404 Not Found", [("Content-Type", "text/plain")])
+            return [b"try /livez, /readyz or /metrics\n"]
+        good, detail = probes[path]()
+        start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
+        return [json.dumps({"status": "ok" if good else "unavailable", **detail}).encode() + b"\n"]
+
+    server = make_server(host, port, app, handler_class=_QuietHandler)
+    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
+    return server

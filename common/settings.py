@@ -1,0 +1,52 @@
+"""The base of every stage's settings: environment variables first, then `.env` at the repository's root."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.paths import REPOSITORY
+
+ENV_FILE = REPOSITORY / ".env"
+
+
+class StageSettings(BaseSettings):
+    """Subclass with `env_prefix`; build it in `main()`, never at import, so that tests and tools can set the environment."""
+
+    model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True)
+
+
+class PortSettings(StageSettings):
+    """One number moves every local port, so that two stacks can run side by side."""
+
+    model_config = SettingsConfigDict(env_prefix="CARGO_")
+
+    port_offset: int = Field(default=0, ge=0, le=30000)
+
+
+def local_port(documented: int) -> int:
+    """The port on 127.0.0.1 where the service documented on `documented` listens under the current `CARGO_PORT_OFFSET`."""
+    return documented + PortSettings().port_offset
+
+
+def source_database_url() -> str:
+    """Default address of the database that rows are inserted into."""
+    return f"postgresql://myuser:mypassword@127.0.0.1:{local_port(5432)}/mydatabase"
+
+
+def target_database_url() -> str:
+    """Default address of the database that holds the replica and the predictions."""
+    return f"postgresql://targetuser:targetpassword@127.0.0.1:{local_port(5433)}/targetdatabase"
+
+
+def kafka_bootstrap_servers() -> str:
+    """Default address of the broker."""
+    return f"127.0.0.1:{local_port(9092)}"
+
+
+def api_url() -> str:
+    """Default address of the prediction API."""
+    return f"http://127.0.0.1:{local_port(8000)}"
+
+
+def mlflow_tracking_uri() -> str:
+    """Default address of the model registry."""
+    return f"http://127.0.0.1:{local_port(5001)}"
