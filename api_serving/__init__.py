@@ -1,0 +1,1 @@
+"""The HTTP API that predicts with the registered champion."""

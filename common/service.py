@@ -62,19 +62,20 @@ class Health:
 
 
 class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
         """Probes every second are not worth a log line each."""
 
 
 def serve_health(health: Health, host: str, port: int) -> WSGIServer:
-    """Serve `/livez`, `/readyz` and `/metrics` from a daemon thread; returns the server (its `server_port` is the real port)."""
+    """Serve `/livez`, `/readyz` and `/metrics` from a daemon thread; `server_port` of the result is the real port."""
     metrics = make_wsgi_app()
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         probes = {"/livez": health.live, "/readyz": health.ready}
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
-            return metrics(environ, start_response)
+            body: Iterable[bytes] = metrics(environ, start_response)
+            return body
         if path not in probes:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
             return [b"try /livez, /readyz or /metrics\n"]

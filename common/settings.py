@@ -9,7 +9,7 @@ ENV_FILE = REPOSITORY / ".env"
 
 
 class StageSettings(BaseSettings):
-    """Subclass with `env_prefix`; build it in `main()`, never at import, so that tests and tools can set the environment."""
+    """Subclass with `env_prefix`; build it in `main()`, never at import, so that tests can set the environment."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True)
 
@@ -23,7 +23,7 @@ class PortSettings(StageSettings):
 
 
 def local_port(documented: int) -> int:
-    """The port on 127.0.0.1 where the service documented on `documented` listens under the current `CARGO_PORT_OFFSET`."""
+    """The port on 127.0.0.1 of the service documented on `documented`, moved by `CARGO_PORT_OFFSET`."""
     return documented + PortSettings().port_offset
 
 

@@ -18,7 +18,7 @@ STARTUP_TIMEOUT_S = 180.0
 
 
 def retrying(what: str, on: type[Exception] | tuple[type[Exception], ...], timeout_s: float) -> Retrying:
-    """Retry a call while it raises `on`, pausing 0.2 s at first and 2 s at most; the last error is raised after `timeout_s`."""
+    """Retry a call while it raises `on`, pausing 0.2 to 2 s; the last error is raised after `timeout_s`."""
 
     def say(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -35,7 +35,7 @@ def retrying(what: str, on: type[Exception] | tuple[type[Exception], ...], timeo
 
 
 def wait_until(check: Callable[[], T | None], what: str, timeout_s: float, interval_s: float = 0.2) -> T:
-    """Poll `check` until it returns something true and return that; `UserError` names `what` once `timeout_s` has passed."""
+    """Poll `check` until it returns something true, and return that; after `timeout_s` a `UserError` names `what`."""
     deadline = time.monotonic() + timeout_s
     while True:
         if result := check():

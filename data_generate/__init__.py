@@ -1,0 +1,1 @@
+"""Rows: loads a manifest into the source database and goes on inserting."""

@@ -1,0 +1,1 @@
+"""Images: corrupt them, list them, render a sample data set."""

@@ -1,0 +1,1 @@
+"""Every service as a plain process on this machine, for use without Docker; no domain logic."""

@@ -1,0 +1,1 @@
+"""Training and the MLflow server that keeps the models."""
