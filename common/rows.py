@@ -9,7 +9,7 @@ ImagePath = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
 class CargoRow(BaseModel):
-    """One committed row of the source table `cargo`. `target` is the true class index, None where it is not labelled."""
+    """One committed row of the source table `cargo`. `target` is the true class index, None if it is not labelled."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
