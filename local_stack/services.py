@@ -1,0 +1,80 @@
+"""Every service of the local stack, one row each: what runs it, the ports it takes, and how to see that it works."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from common.names import MODEL_NAME
+from common.settings import api_url, kafka_bootstrap_servers, local_port, source_database_url, target_database_url
+from local_stack import object_store
+from local_stack.probes import database_answers, http_answers, kafka_answers
+
+Probe = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A process under the supervisor. A `job` ends by itself with 0 and is then left alone."""
+
+    name: str
+    command: tuple[str, ...]
+    ports: Mapping[str, int] = field(default_factory=dict)
+    ready: Probe | None = None
+    job: bool = False
+
+
+def _launcher(name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "local_stack.launch", name)
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)
+
+
+def _http(port: int, path: str = "/readyz") -> Probe:
+    return lambda: http_answers(f"http://127.0.0.1:{local_port(port)}{path}")
+
+
+def _s3_ports() -> dict[str, int]:
+    calls = {f"{name} calls": port + 10000 for name, port in object_store.PORTS.items()}
+    return object_store.PORTS | calls
+
+
+SERVICES: tuple[Service, ...] = (
+    Service(
+        "source-postgres",
+        _launcher("source-postgres"),
+        {"source-postgres": 5432},
+        lambda: database_answers(source_database_url()),
+    ),
+    Service(
+        "target-postgres",
+        _launcher("target-postgres"),
+        {"target-postgres": 5433},
+        lambda: database_answers(target_database_url()),
+    ),
+    Service(
+        "broker",
+        _launcher("broker"),
+        {"broker": 9092, "broker internal": 29092, "broker controller": 9093},
+        lambda: kafka_answers(kafka_bootstrap_servers()),
+    ),
+    Service("connect", _launcher("connect"), {"connect": 8083}, _http(8083, "/connectors")),
+    Service("object-store", _launcher("object-store"), _s3_ports(), _http(9000, "/healthz")),
+    Service("mlflow-server", _module("model_registry.serve_registry"), {"mlflow-server": 5001}, _http(5001, "/health")),
+    Service("target-tables", _module("connect_reconciler.create_target_tables"), job=True),
+    Service("connect-reconciler", _module("connect_reconciler.reconciler"), {"connect-reconciler": 9102}, _http(9102)),
+    Service(
+        "first-champion",
+        _module("model_registry.save_model_to_registry", "--model-name", MODEL_NAME, "--if-missing"),
+        job=True,
+    ),
+    Service(
+        "api",
+        _module("uvicorn", "api_serving.app:app", "--host", "127.0.0.1", "--port", str(local_port(8000))),
+        {"api": 8000},
+        lambda: http_answers(f"{api_url()}/readyz"),
+    ),
+    Service("data-generator", _module("data_generate.data_generator"), {"data-generator": 9101}, _http(9101)),
+    Service("data-subscriber", _module("dashboard_stream.data_subscriber"), {"data-subscriber": 9103}, _http(9103)),
+)
