@@ -2,7 +2,8 @@
 
 import io
 import warnings
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ MAX_PIXELS: Final = 50_000_000
 """A decoded RGB picture of this size takes 150 MB; a 50 kB PNG can claim far more."""
 
 
+T = TypeVar("T")
+
+
 class InvalidImage(ValueError):
     """Bytes that are not an acceptable image; the text says why and what is accepted."""
 
@@ -27,10 +31,20 @@ class ImageTooLarge(InvalidImage):
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Check format, byte count and pixel count before decoding, then decode to upright RGB. Raises `InvalidImage`.
+    """The picture as upright RGB. Raises `InvalidImage`.
 
     A JPEG is decoded at the smallest of its built-in scales that still holds twice the model's resolution.
     """
+    return decode_checked(data, _upright_rgb)
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    image.draft("RGB", (2 * INPUT_SIDE, 2 * INPUT_SIDE))
+    return ImageOps.exif_transpose(image).convert("RGB")
+
+
+def decode_checked(data: bytes, decode: Callable[[Image.Image], T]) -> T:
+    """Check format, byte count and pixel count, and only then let `decode` touch the pixels. Raises `InvalidImage`."""
     if len(data) > MAX_BYTES:
         raise ImageTooLarge(f"the image has {len(data)} bytes; at most {MAX_BYTES} are accepted. Send a smaller file.")
     try:
@@ -40,8 +54,7 @@ def open_image(data: bytes) -> Image.Image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise _too_many_pixels(f"{width}×{height}")
-            image.draft("RGB", (2 * INPUT_SIDE, 2 * INPUT_SIDE))
-            return ImageOps.exif_transpose(image).convert("RGB")
+            return decode(image)
     except Image.DecompressionBombError as error:
         raise _too_many_pixels("far too many") from error
     except UnidentifiedImageError as error:
