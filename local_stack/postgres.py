@@ -148,3 +148,9 @@ def _reachable_copy(binaries: Path) -> Path:
                 if not copy.exists():  # Otherwise the other server's launcher was faster.
                     raise
     return copy / package.name / "pginstall" / "bin"
+
+
+def remove_unreachable_homes(state_dir: Path) -> None:
+    """Remove what lies outside `state_dir` because the service user could not reach it there."""
+    for cluster in (SOURCE, TARGET):
+        shutil.rmtree(_home(cluster, state_dir), ignore_errors=True)

@@ -1,0 +1,89 @@
+"""The local stack: every service as a plain process on this machine, for use without Docker."""
+
+import shutil
+import subprocess
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from common.cli import run
+from local_stack import postgres, stack
+from local_stack.data_sets import prepare_data_sets
+from local_stack.demo import Demo
+from local_stack.doctor import examine
+from local_stack.settings import Settings
+from local_stack.status import service_states, states_table
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console()
+
+
+@app.command()
+def up() -> None:
+    """Start everything and return when predictions can flow."""
+    supervisor = stack.start(Settings(), {})
+    stack.wait_until_ready(supervisor, console)
+    console.print(states_table(service_states(supervisor)))
+
+
+@app.command()
+def down() -> None:
+    """Stop everything; rows, topics and models are kept."""
+    stack.running(Settings()).shutdown()
+    console.print("The stack is down; its state is kept. `make clean-local` removes it.")
+
+
+@app.command()
+def clean() -> None:
+    """Stop everything and remove all state. The images stay."""
+    settings = Settings()
+    supervisor = stack.Supervisor(settings.state_dir)
+    if supervisor.running():
+        supervisor.shutdown()
+    postgres.remove_unreachable_homes(settings.state_dir)
+    shutil.rmtree(settings.state_dir, ignore_errors=True)
+
+
+@app.command()
+def status() -> None:
+    """Show what each service is doing; exit with 1 if one is not as it should be."""
+    states = service_states(stack.running(Settings()))
+    console.print(states_table(states))
+    raise typer.Exit(int(any(state.state not in {"ready", "done"} for state in states)))
+
+
+@app.command()
+def logs(
+    service: Annotated[str, typer.Argument(help="Its name, as `make status` shows it.")],
+    follow: Annotated[bool, typer.Option(help="Go on with what is written from now on.")] = True,
+) -> None:
+    """Show a service's log."""
+    file = stack.Supervisor(Settings().state_dir).log_file(stack.known_service(service))
+    if not file.exists():
+        raise stack.UserError(f"{service} has written no log yet. Start the stack with `make up-local`.")
+    subprocess.run(["tail", "-n", "100", *(["-F"] if follow else []), str(file)], check=False)  # noqa: S607
+
+
+@app.command()
+def images() -> None:
+    """Make the sample images, their corrupted copies and the manifests where they are missing."""
+    prepare_data_sets(Settings())
+
+
+@app.command()
+def doctor() -> None:
+    """Go along the chain from the source table to the predictions and say which link is broken and what to do."""
+    raise typer.Exit(int(not examine(console)))
+
+
+@app.command()
+def demo(
+    duration: Annotated[float | None, typer.Option(min=10, help="Seconds to stream; without it, until Ctrl-C.")] = None,
+) -> None:
+    """Start everything, stream rows, show them live, and at the end prove that none was lost."""
+    raise typer.Exit(int(not Demo(Settings(), console).run(duration)))
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,74 @@
+"""Bringing the whole stack up and down."""
+
+import logging
+
+from rich.console import Console
+
+from common.cli import UserError
+from common.waiting import wait_until
+from local_stack.data_sets import prepare_data_sets, remember_data_set
+from local_stack.ports import check_ports
+from local_stack.services import SERVICES
+from local_stack.settings import Settings
+from local_stack.status import ServiceState, service_states
+from local_stack.supervision import Supervisor
+
+READY_TIMEOUT_S = 300.0
+"""A cold start on two cores, training the first champion included, takes about a minute."""
+
+log = logging.getLogger(__name__)
+
+
+def start(settings: Settings, environment: dict[str, str]) -> Supervisor:
+    """Prepare images and start every service with `environment` added; returns at once, `UserError` if already up."""
+    supervisor = Supervisor(settings.state_dir)
+    if supervisor.running():
+        raise UserError("the stack is up already. See it with `make status`, end it with `make down-local`.")
+    check_ports()
+    remember_data_set(settings)
+    supervisor.start({**prepare_data_sets(settings), **environment})
+    return supervisor
+
+
+def wait_until_ready(supervisor: Supervisor, console: Console) -> None:
+    """Return when every service is ready and every job done; `UserError` names what failed or is still missing."""
+    with console.status("starting") as line:
+
+        def all_ready() -> bool:
+            states = service_states(supervisor)
+            raise_on_failure(supervisor, states)
+            pending = [state.name for state in states if state.state not in {"ready", "done"}]
+            line.update(f"waiting for {', '.join(pending)}")
+            return not pending
+
+        try:
+            wait_until(all_ready, "stack ready", READY_TIMEOUT_S)
+        except UserError as error:
+            pending = [
+                f"{state.name} ({state.state})" for state in service_states(supervisor) if state.state != "ready"
+            ]
+            raise UserError(f"{error}: {', '.join(pending)}. Ask `make doctor`, or see `make logs S=name`.") from error
+
+
+def running(settings: Settings) -> Supervisor:
+    """The supervisor of the stack that is up; `UserError` if none is."""
+    supervisor = Supervisor(settings.state_dir)
+    if not supervisor.running():
+        raise UserError("the stack is not up. Start it with `make up-local` or `make demo`.")
+    return supervisor
+
+
+def known_service(name: str) -> str:
+    """Return `name` if it is a service; `UserError` lists them otherwise."""
+    names = [service.name for service in SERVICES]
+    if name not in names:
+        raise UserError(f"there is no service {name!r}. There are: {', '.join(names)}.")
+    return name
+
+
+def raise_on_failure(supervisor: Supervisor, states: list[ServiceState]) -> None:
+    """Raise `UserError` with the end of its log when the supervisor has given a service up."""
+    for state in states:
+        if state.state == "failed":
+            tail = supervisor.log_file(state.name).read_text(errors="replace").splitlines()[-8:]
+            raise UserError("\n".join([f"{state.name} failed ({state.detail}). The end of its log:", *tail]))
