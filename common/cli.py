@@ -10,6 +10,12 @@ class UserError(Exception):
     """Something the user can mend. The message says what is wrong and what to do next."""
 
 
+def describe_invalid_settings(error: ValidationError) -> str:
+    """One line that names each wrong setting."""
+    problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+    return f"invalid settings for {error.title} ({problems}). See .env.example for each variable."
+
+
 def run(app: typer.Typer) -> None:
     """Run a command. `UserError` and invalid settings print one message to standard error and exit with 1."""
     try:
@@ -17,5 +23,4 @@ def run(app: typer.Typer) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-        sys.exit(f"error: invalid settings for {error.title} ({problems}). See .env.example for each variable.")
+        sys.exit(f"error: {describe_invalid_settings(error)}")

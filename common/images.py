@@ -26,6 +26,10 @@ class InvalidImage(ValueError):
     """Bytes that are not an acceptable image; the text says why and what is accepted."""
 
 
+class UnsupportedImage(InvalidImage):
+    """Not one of `FORMATS`."""
+
+
 class ImageTooLarge(InvalidImage):
     """More bytes or pixels than accepted."""
 
@@ -58,7 +62,7 @@ def decode_checked(data: bytes, decode: Callable[[Image.Image], T]) -> T:
     except Image.DecompressionBombError as error:
         raise _too_many_pixels("far too many") from error
     except UnidentifiedImageError as error:
-        raise InvalidImage(
+        raise UnsupportedImage(
             f"the bytes are no image of a supported format. Send one of {', '.join(FORMATS)}."
         ) from error
     except InvalidImage:
