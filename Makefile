@@ -3,28 +3,75 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+STACK := $(BIN)/python -m local_stack
 STAGES := data_prepare data_generate model_registry api_serving connect_reconciler dashboard_stream local_stack
+PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
+# The user's own images; the stack reads them from the environment.
+export MONDAY_DIR TUESDAY_DIR
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements/development.txt pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --require-hashes -r requirements/development.txt
-	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 …")'
+	@echo "Installing the Python packages into $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/development.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.installed ## Install the Python packages from the pins into .venv
+setup: $(VENV)/.installed jars ## Install all that the stack needs: Python packages, Maven, Kafka's jars
 
-.PHONY: pins
-pins: setup ## Compile requirements/*.txt from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --all-extras pyproject.toml -o requirements/development.txt
-	for stage in $(STAGES); do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --extra $$stage -c requirements/development.txt pyproject.toml -o requirements/$$stage.txt; done
+.PHONY: jars
+jars: ## Fetch Kafka's and Debezium's jars, pinned and checked
+	@test -d kafka/jars || sh local_stack/install-maven.sh
+	@sh kafka/fetch-jars.sh
+
+.PHONY: demo
+demo: setup ## Start everything and watch rows become predictions (DURATION=90 ends by itself)
+	@$(STACK) demo $(if $(DURATION),--duration $(DURATION))
+
+.PHONY: up-local
+up-local: setup ## Start everything in the background
+	@$(STACK) up
+
+.PHONY: down-local
+down-local: setup ## Stop everything; the state is kept
+	@$(STACK) down
+
+.PHONY: clean-local
+clean-local: setup ## Stop everything and remove its state
+	@$(STACK) clean
+
+.PHONY: status
+status: setup ## Show what each service is doing
+	@$(STACK) status
+
+.PHONY: logs
+logs: setup ## Follow a service's log (S=name)
+	@$(STACK) logs $(S)
+
+.PHONY: doctor
+doctor: setup ## Say which link of the chain is broken and what to do
+	@$(STACK) doctor
+
+.PHONY: sample-data
+sample-data: setup ## Make the sample images, their corrupted copies and the manifests
+	@$(STACK) images
 
 .PHONY: lint
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.PHONY: test
+test: lint ## Everything: linters, unit, integration and end-to-end tests
+	$(BIN)/pytest
+
+.PHONY: pins
+pins: $(VENV)/.installed ## Compile requirements/*.txt anew from pyproject.toml
+	$(PINS) --all-extras -o requirements/development.txt
+	for stage in $(STAGES); do $(PINS) --extra $$stage -c requirements/development.txt -o requirements/$$stage.txt || exit 1; done

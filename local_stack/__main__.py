@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from common.cli import run
+from common.cli import UserError, run
 from local_stack import postgres, stack
 from local_stack.data_sets import prepare_data_sets
 from local_stack.demo import Demo
 from local_stack.doctor import examine
 from local_stack.settings import Settings
 from local_stack.status import service_states, states_table
+from local_stack.supervision import Supervisor
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
@@ -38,10 +39,10 @@ def down() -> None:
 def clean() -> None:
     """Stop everything and remove all state. The images stay."""
     settings = Settings()
-    supervisor = stack.Supervisor(settings.state_dir)
+    supervisor = Supervisor(settings.state_dir)
     if supervisor.running():
         supervisor.shutdown()
-    postgres.remove_unreachable_homes(settings.state_dir)
+    postgres.remove_shared_home(settings.state_dir)
     shutil.rmtree(settings.state_dir, ignore_errors=True)
 
 
@@ -59,9 +60,9 @@ def logs(
     follow: Annotated[bool, typer.Option(help="Go on with what is written from now on.")] = True,
 ) -> None:
     """Show a service's log."""
-    file = stack.Supervisor(Settings().state_dir).log_file(stack.known_service(service))
+    file = Supervisor(Settings().state_dir).log_file(stack.known_service(service))
     if not file.exists():
-        raise stack.UserError(f"{service} has written no log yet. Start the stack with `make up-local`.")
+        raise UserError(f"{service} has written no log yet. Start the stack with `make up-local`.")
     subprocess.run(["tail", "-n", "100", *(["-F"] if follow else []), str(file)], check=False)  # noqa: S607
 
 

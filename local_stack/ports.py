@@ -36,6 +36,6 @@ def _holder(port: int) -> str:
     # Other users' processes are only visible to root.
     with suppress(psutil.Error):
         for connection in psutil.net_connections("tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
                 return f", held by {psutil.Process(connection.pid).name()}, process {connection.pid}"
     return ""

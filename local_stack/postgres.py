@@ -124,7 +124,11 @@ def _home(cluster: Cluster, state_dir: Path) -> Path:
     home = state_dir / cluster.name
     if os.geteuid() != 0 or open_to_everyone(home):
         return home
-    return SHARED_HOME / hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:12] / cluster.name
+    return _shared_home(state_dir) / cluster.name
+
+
+def _shared_home(state_dir: Path) -> Path:
+    return SHARED_HOME / hashlib.sha256(str(state_dir.resolve()).encode()).hexdigest()[:12]
 
 
 def _reachable_copy(binaries: Path) -> Path:
@@ -150,7 +154,6 @@ def _reachable_copy(binaries: Path) -> Path:
     return copy / package.name / "pginstall" / "bin"
 
 
-def remove_unreachable_homes(state_dir: Path) -> None:
+def remove_shared_home(state_dir: Path) -> None:
     """Remove what lies outside `state_dir` because the service user could not reach it there."""
-    for cluster in (SOURCE, TARGET):
-        shutil.rmtree(_home(cluster, state_dir), ignore_errors=True)
+    shutil.rmtree(_shared_home(state_dir), ignore_errors=True)

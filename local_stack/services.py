@@ -11,6 +11,9 @@ from local_stack.probes import database_answers, http_answers, kafka_answers
 
 Probe = Callable[[], bool]
 
+POSTGRES_FAST_STOP = "INT"
+"""On TERM PostgreSQL waits until every client has gone."""
+
 
 @dataclass(frozen=True)
 class Service:
@@ -21,6 +24,7 @@ class Service:
     ports: Mapping[str, int] = field(default_factory=dict)
     ready: Probe | None = None
     job: bool = False
+    stop_signal: str = "TERM"
 
 
 def _launcher(name: str) -> tuple[str, ...]:
@@ -46,12 +50,14 @@ SERVICES: tuple[Service, ...] = (
         _launcher("source-postgres"),
         {"source-postgres": 5432},
         lambda: database_answers(source_database_url()),
+        stop_signal=POSTGRES_FAST_STOP,
     ),
     Service(
         "target-postgres",
         _launcher("target-postgres"),
         {"target-postgres": 5433},
         lambda: database_answers(target_database_url()),
+        stop_signal=POSTGRES_FAST_STOP,
     ),
     Service(
         "broker",

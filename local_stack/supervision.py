@@ -96,7 +96,7 @@ class Supervisor:
             f"autorestart={restart}\nexitcodes=0\nstartsecs={0 if service.job else 1}\n"
             # Tries that fail at once are spaced out by supervisord, one second more each time.
             "startretries=20\n"
-            "stopwaitsecs=20\nstopasgroup=true\nkillasgroup=true\n"
+            f"stopsignal={service.stop_signal}\nstopwaitsecs=20\nkillasgroup=true\n"
             f"redirect_stderr=true\nstdout_logfile={_escape(self.log_file(service.name))}\n"
             "stdout_logfile_maxbytes=10MB\nstdout_logfile_backups=1\n"
         )
