@@ -26,7 +26,9 @@ def start(settings: Settings, environment: dict[str, str]) -> Supervisor:
         raise UserError("the stack is up already. See it with `make status`, end it with `make down-local`.")
     check_ports()
     remember_data_set(settings)
-    supervisor.start({**prepare_data_sets(settings), **environment})
+    # The services run in the state folder: what was given relative to the caller's folder is made absolute.
+    state = {"LOCAL_STACK_STATE_DIR": str(supervisor.state_dir)}
+    supervisor.start({**prepare_data_sets(settings), **state, **environment})
     return supervisor
 
 
