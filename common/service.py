@@ -12,6 +12,8 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import make_wsgi_app
 
+from common.cli import UserError
+
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +36,7 @@ class Health:
 
     def lacks(self, part: str, reason: str) -> None:
         """Say that `part` is missing; `/readyz` answers 503 with the reason until `has` is called."""
-        if part not in self._missing:
+        if self._missing.get(part) != reason:
             log.warning("%s is missing: %s", part, reason)
         self._missing = {**self._missing, part: reason}
 
@@ -83,6 +85,11 @@ def serve_health(health: Health, host: str, port: int) -> WSGIServer:
         start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
         return [json.dumps({"status": "ok" if good else "unavailable", **detail}).encode() + b"\n"]
 
-    server = make_server(host, port, app, handler_class=_QuietHandler)
+    try:
+        server = make_server(host, port, app, handler_class=_QuietHandler)
+    except OSError as error:
+        raise UserError(
+            f"the health port {host}:{port} cannot be opened ({error.strerror}). Stop what holds it, or set another."
+        ) from error
     threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
     return server

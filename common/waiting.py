@@ -1,6 +1,7 @@
 """Bounded waiting: for a service that is not up yet, and for a condition that must come true."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -43,3 +44,20 @@ def wait_until(check: Callable[[], T | None], what: str, timeout_s: float, inter
         if time.monotonic() >= deadline:
             raise UserError(f"{what}: not so after {timeout_s:g} s")
         time.sleep(interval_s)
+
+
+class Backoff:
+    """Pauses between attempts: they double from `first_s` to `longest_s`, and end early when `stop` is set."""
+
+    def __init__(self, stop: threading.Event, first_s: float = 0.2, longest_s: float = 5.0) -> None:
+        self._stop, self._first_s, self._longest_s = stop, first_s, longest_s
+        self._next_s = first_s
+
+    def pause(self) -> None:
+        """Wait until the next attempt is due."""
+        self._stop.wait(self._next_s)
+        self._next_s = min(2 * self._next_s, self._longest_s)
+
+    def reset(self) -> None:
+        """Call after a success: the next pause is short again."""
+        self._next_s = self._first_s
