@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 
-from common.paths import IMAGE_ROOT
+from common.paths import IMAGE_ROOT, MANIFESTS
 from common.settings import (
     api_url,
     kafka_bootstrap_servers,
@@ -35,6 +35,7 @@ class Stack:
     def __init__(self, state_dir: Path, image_root: Path) -> None:
         self.state_dir = state_dir
         self.image_root = image_root
+        self.manifests = MANIFESTS
         self.source_url = source_database_url()
         self.target_url = target_database_url()
         self.kafka = kafka_bootstrap_servers()
