@@ -1,0 +1,42 @@
+"""Loads a registered model back and reproduces the test accuracy that its run logged, exactly.
+
+Exits with 1 when the figures differ, or when the held-out images are no longer what they were.
+"""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from common.cli import run
+from common.logs import configure_logging
+from common.names import CHAMPION, MODEL_NAME
+from model_registry.registry import connect
+from model_registry.reproduction import reproduce
+from model_registry.settings import Settings
+
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+
+@app.command(help=__doc__)
+def main(
+    model_name: Annotated[str, typer.Option(help="Name it is registered under.")] = MODEL_NAME,
+    run_id: Annotated[str | None, typer.Option(help="The version that this run registered.")] = None,
+    alias: Annotated[str | None, typer.Option(help=f"The version with this alias, such as {CHAMPION}.")] = None,
+) -> None:
+    """Give one of --run-id and --alias."""
+    if (run_id is None) == (alias is None):
+        raise typer.BadParameter("give one of --run-id and --alias")
+    configure_logging()
+    settings = Settings()
+    registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
+    version = registry.by_run(run_id) if run_id is not None else registry.by_alias(alias or "")
+    result = reproduce(registry, version, settings.image_root)
+    console = Console()
+    console.print(f"{model_name} version {version.version}, run {version.run_id}")
+    console.print(f"test accuracy logged   {result.logged!r}")
+    console.print(f"test accuracy measured {result.measured!r} on {result.images} held-out images: the same")
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,59 @@
+"""Checks a registered version: downloaded anew, it must give the very accuracy that its run logged."""
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities.model_registry import ModelVersion
+
+from common.cli import UserError
+from model_registry.dataset import ManifestRow
+from model_registry.embeddings import content_hash
+from model_registry.registry import Registry
+from model_registry.training import evaluate_rows
+
+NAMED = 5
+"""How many changed images a message names."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The accuracy that the run logged and the one measured now, on `images` held-out images."""
+
+    logged: float
+    measured: float
+    images: int
+
+
+def reproduce(registry: Registry, version: ModelVersion, image_root: Path) -> Reproduction:
+    """Download `version` and evaluate it on its own held-out images.
+
+    `UserError` when those images are missing or not what they were, or when the accuracy differs at all.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        held_out = [row for row in registry.manifest(version, Path(scratch)) if row.split == "test"]
+    _require_unchanged(held_out, image_root)
+    folder = image_root / held_out[0].dataset
+    evaluation = evaluate_rows(registry.load(version), held_out, folder, f"Checking version {version.version}")
+    logged = registry.client.get_run(version.run_id).data.metrics["test_accuracy"]
+    if evaluation.accuracy != logged:
+        raise UserError(
+            f"version {version.version} logged a test accuracy of {logged!r} but gives {evaluation.accuracy!r} now. "
+            "Its artifacts or the libraries that run it have changed."
+        )
+    return Reproduction(logged, evaluation.accuracy, len(held_out))
+
+
+def _require_unchanged(rows: list[ManifestRow], image_root: Path) -> None:
+    changed = [row for row in rows if not _unchanged(row, image_root / row.dataset / row.image_path)]
+    if changed:
+        names = ", ".join(row.image_path for row in changed[:NAMED])
+        raise UserError(
+            f"{len(changed)} of {len(rows)} held-out images below {image_root} are missing or have changed since "
+            f"training: {names}{', …' if len(changed) > NAMED else ''}. Restore them, set MODEL_REGISTRY_IMAGE_ROOT, "
+            "or train anew."
+        )
+
+
+def _unchanged(row: ManifestRow, file: Path) -> bool:
+    return file.is_file() and content_hash(file) == row.sha256

@@ -1,0 +1,117 @@
+"""Trains a classifier on the rows of monday, registers it as one ONNX graph, and checks what was registered.
+
+The first version that passes its check becomes the champion, the one that serves.
+"""
+
+from importlib.metadata import version as package_version
+from typing import Annotated
+
+import mlflow
+import numpy as np
+import typer
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from rich.console import Console
+from rich.table import Table
+
+from common.cli import run
+from common.images import INPUT_SIDE
+from common.logs import configure_logging
+from common.names import CHAMPION, EXPERIMENT, MODEL_NAME
+from common.postgres import connect as connect_database
+from model_registry.backbone import EMBEDDING_SIZE
+from model_registry.dataset import manifest_text
+from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect
+from model_registry.reproduction import reproduce
+from model_registry.settings import Settings
+from model_registry.training import Trained, require_accuracy, train
+
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+
+def signature(classes: int) -> ModelSignature:
+    """What goes in and comes out, for MLflow."""
+    return ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, INPUT_SIDE, INPUT_SIDE, 3), "image")]),
+        outputs=Schema(
+            [
+                TensorSpec(np.dtype(np.float32), (-1, classes), "probabilities"),
+                TensorSpec(np.dtype(np.float32), (-1, EMBEDDING_SIZE), "embedding"),
+            ]
+        ),
+    )
+
+
+def register(registry: Registry, trained: Trained) -> ModelVersion:
+    """Log one run with its figures and artifacts, and register its graph as a new version."""
+    mlflow.set_experiment(EXPERIMENT)
+    with mlflow.start_run() as active:
+        mlflow.log_params(trained.parameters)
+        mlflow.log_metrics(trained.metrics)
+        mlflow.log_dict({"classes": trained.classes}, "classes.json")
+        mlflow.log_text(manifest_text(trained.manifest), MANIFEST_ARTIFACT)
+        mlflow.log_figure(trained.clean.confusion_matrix(trained.classes), "confusion_matrix.png")
+        info = mlflow.onnx.log_model(
+            trained.model,
+            name=MODEL_NAME,
+            signature=signature(len(trained.classes)),
+            registered_model_name=registry.model_name,
+            # One file: the graph is far below the size that needs its weights beside it.
+            save_as_external_data=False,
+            onnx_execution_providers=["CPUExecutionProvider"],
+            # Named here, because finding them out takes MLflow longer than the training.
+            pip_requirements=[f"{name}=={package_version(name)}" for name in ("numpy", "onnx", "onnxruntime")],
+        )
+        version = registry.client.get_model_version(registry.model_name, str(info.registered_model_version))
+        mlflow.set_tag("registered_version", version.version)
+    assert version.run_id == active.info.run_id  # noqa: S101 - MLflow's contract
+    return version
+
+
+def summary(registry: Registry, version: ModelVersion, trained: Trained, serves: bool) -> Table:
+    """What to read and what to do next."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("run id", version.run_id)
+    table.add_row("version", f"{version.version} of {registry.model_name}" + (f" ({CHAMPION})" if serves else ""))
+    images = len(trained.clean.targets)
+    table.add_row("test accuracy", f"{trained.clean.accuracy:.4f} on {images} held-out images, reproduced exactly")
+    if trained.drifted is not None:
+        table.add_row("on tuesday", f"{trained.drifted.accuracy:.4f} on {len(trained.drifted.targets)} images")
+    names = f"--model-name {registry.model_name} --run-id {version.run_id}"
+    table.add_row("check again", f"python load_model_from_registry.py {names}")
+    table.add_row("fetch for the API", f"python download_model.py {names}")
+    return table
+
+
+@app.command(help=__doc__)
+def main(
+    model_name: Annotated[str, typer.Option(help="Name to register under.")] = MODEL_NAME,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the split.")] = 0,
+    group_pattern: Annotated[
+        str | None,
+        typer.Option(help="Regular expression; images whose file names share what its groups capture stay together."),
+    ] = None,
+    if_missing: Annotated[bool, typer.Option("--if-missing", help="Do nothing when there is a champion.")] = False,
+) -> None:
+    """Train, register, check."""
+    configure_logging()
+    settings = Settings() if group_pattern is None else Settings(group_pattern=group_pattern)
+    registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
+    console = Console()
+    if if_missing and (champion := registry.champion()):
+        console.print(f"{model_name} has a champion already: version {champion.version} of run {champion.run_id}")
+        return
+    database = connect_database(settings.source_database_url, "save-model-to-registry", settings.wait_timeout_s)
+    trained = train(database, settings, seed)
+    version = register(registry, trained)
+    reproduce(registry, version, settings.image_root)
+    require_accuracy(trained.clean.accuracy, settings.minimum_accuracy)
+    serves = registry.champion() is None
+    if serves:
+        registry.client.set_registered_model_alias(model_name, CHAMPION, version.version)
+    console.print(summary(registry, version, trained, serves))
+
+
+if __name__ == "__main__":
+    run(app)

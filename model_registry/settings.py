@@ -1,0 +1,89 @@
+"""Settings of the model registry: its server, and the training that fills it."""
+
+import re
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from common.paths import IMAGE_ROOT
+from common.settings import StageSettings, local_port, mlflow_tracking_uri, source_database_url
+from common.waiting import STARTUP_TIMEOUT_S
+from model_registry.embeddings import DEFAULT_CACHE
+
+DRIVER = "postgresql+psycopg2"
+
+
+def _default_backend_store() -> str:
+    return f"{DRIVER}://mlflow:mlflowpassword@127.0.0.1:{local_port(5433)}/mlflow"
+
+
+class Settings(StageSettings):
+    """Where things are, and what a model must reach."""
+
+    model_config = SettingsConfigDict(env_prefix="MODEL_REGISTRY_")
+
+    tracking_uri: str = Field(default_factory=mlflow_tracking_uri)
+    """Address of the MLflow server, for training and loading."""
+
+    source_database_url: str = Field(default_factory=source_database_url)
+    """Database whose table `cargo` names the training images and their classes."""
+
+    image_root: Path = IMAGE_ROOT
+    """Folder that holds `monday/CLASS/FILE` and, where there is one, `tuesday/CLASS/FILE`."""
+
+    embedding_cache: Path = DEFAULT_CACHE
+    """SQLite file that keeps embeddings by image content; it may be deleted at any time."""
+
+    group_pattern: str | None = None
+    """Regular expression: images whose file names share what its groups capture stay on one side of the split."""
+
+    minimum_accuracy: float = Field(default=0.8, ge=0, le=1)
+    """Held-out accuracy below which a version never becomes the champion by itself."""
+
+    wait_timeout_s: float = Field(default=STARTUP_TIMEOUT_S, gt=0)
+    """How long to wait for the database, its rows, the object store and the MLflow server, in seconds each."""
+
+    backend_store_uri: str = Field(default_factory=_default_backend_store)
+    """Database of the MLflow server, as postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE."""
+
+    s3_endpoint_url: str = Field(default_factory=lambda: f"http://127.0.0.1:{local_port(9000)}")
+    """Object store that keeps the artifacts; only the MLflow server talks to it."""
+
+    s3_access_key: str = "cargo-access-key"
+    """Access key of the object store."""
+
+    s3_secret_key: SecretStr = SecretStr("cargo-secret-key")
+    """Secret key of the object store."""
+
+    s3_bucket: str = "mlflow"
+    """Bucket of the artifacts; it is made when missing."""
+
+    host: str = "127.0.0.1"
+    """Address on which the MLflow server listens."""
+
+    port: int = Field(default_factory=lambda: local_port(5001), ge=1, le=65535)
+    """Port on which the MLflow server listens."""
+
+    allowed_hosts: str = "mlflow-server:*,localhost:*,127.0.0.1:*"
+    """Host headers that the MLflow server accepts, separated by commas; others get 403, except on /health."""
+
+    @field_validator("backend_store_uri")
+    @classmethod
+    def _names_the_driver(cls, value: str) -> str:
+        if not value.startswith(f"{DRIVER}://"):
+            # SQLAlchemy reads postgresql:// as psycopg 3, which is not installed.
+            raise ValueError(f"must begin with {DRIVER}://")
+        return value
+
+    @field_validator("group_pattern")
+    @classmethod
+    def _captures_something(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                groups = re.compile(value).groups
+            except re.error as error:
+                raise ValueError(f"is no regular expression: {error}") from error
+            if groups == 0:
+                raise ValueError("needs a group in round brackets that captures what belongs together")
+        return value
