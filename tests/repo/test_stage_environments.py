@@ -45,7 +45,7 @@ def test_stage_imports_with_its_own_pins(stage: str, tmp_path: Path) -> None:
     pins = REPOSITORY / "requirements" / f"{stage}.txt"
     python = environment / "bin" / "python"
     subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", pins], check=True)
-    command = [python, "-c", IMPORT_ALL, REPOSITORY, stage, *ABSENT[stage]]
+    command: list[str | Path] = [python, "-c", IMPORT_ALL, REPOSITORY, stage, *ABSENT[stage]]
     # -c puts the current folder on the path: an empty one, so that only the pins are found.
     answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
