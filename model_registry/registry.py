@@ -25,6 +25,13 @@ MANIFEST_ARTIFACT = "data_manifest.jsonl"
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """How MLflow answers for a name that nothing has, and for one that nothing can have."""
 
+CLIENT_ENVIRONMENT = (
+    (MLFLOW_DISABLE_TELEMETRY, True),
+    # MLflow's own retries go on for many minutes without a word; the bounded wait says what it waits for.
+    (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 2),
+    (MLFLOW_HTTP_REQUEST_TIMEOUT, 30),
+)
+
 
 @dataclass(frozen=True)
 class Registry:
@@ -66,11 +73,12 @@ class Registry:
 
     def load(self, version: ModelVersion) -> onnx.ModelProto:
         """Download a version's graph from the registry."""
-        return mlflow.onnx.load_model(f"models:/{self.model_name}/{version.version}")
+        model: onnx.ModelProto = mlflow.onnx.load_model(f"models:/{self.model_name}/{version.version}")
+        return model
 
     def manifest(self, version: ModelVersion, folder: Path) -> list[ManifestRow]:
         """The images that the version's run saw, downloaded by way of `folder`."""
-        file = self.client.download_artifacts(version.run_id, MANIFEST_ARTIFACT, str(folder))
+        file = self.client.download_artifacts(run_of(version), MANIFEST_ARTIFACT, str(folder))
         return parse_manifest(Path(file).read_text())
 
     def _versions(self) -> list[ModelVersion]:
@@ -84,13 +92,19 @@ class Registry:
         return f" Newest: {'; '.join(f'version {version.version} of run {version.run_id}' for version in versions)}."
 
 
+def run_of(version: ModelVersion) -> str:
+    """The run that registered `version`; `UserError` for a version that somebody registered by hand."""
+    if not version.run_id:
+        raise UserError(f"version {version.version} of {version.name} belongs to no run, so it logged no figures")
+    return version.run_id
+
+
 def connect(tracking_uri: str, model_name: str, timeout_s: float) -> Registry:
-    """Wait up to `timeout_s` for the server at `tracking_uri`. `UserError` when it stays away or refuses this client."""
-    MLFLOW_DISABLE_TELEMETRY.set(True)
-    set_telemetry_client()  # MLflow prepared it at import; with the switch off this takes it away again.
-    # Its own retries go on for many minutes without a word; the bounded wait below says what it waits for.
-    MLFLOW_HTTP_REQUEST_MAX_RETRIES.set(2)
-    MLFLOW_HTTP_REQUEST_TIMEOUT.set(30)
+    """Wait up to `timeout_s` for the server at `tracking_uri`. `UserError` when it stays away or refuses us."""
+    for variable, value in CLIENT_ENVIRONMENT:
+        variable.set(value)  # type: ignore[no-untyped-call]
+    # MLflow prepared it at import; with the switch off this takes it away again.
+    set_telemetry_client()  # type: ignore[no-untyped-call]
     try:
         for attempt in retrying(f"MLflow {tracking_uri}", requests.RequestException, timeout_s):
             with attempt:

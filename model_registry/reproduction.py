@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from common.cli import UserError
 from model_registry.dataset import ManifestRow
 from model_registry.embeddings import content_hash
-from model_registry.registry import Registry
+from model_registry.registry import Registry, run_of
 from model_registry.training import evaluate_rows
 
 NAMED = 5
@@ -35,7 +35,7 @@ def reproduce(registry: Registry, version: ModelVersion, image_root: Path) -> Re
     _require_unchanged(held_out, image_root)
     folder = image_root / held_out[0].dataset
     evaluation = evaluate_rows(registry.load(version), held_out, folder, f"Checking version {version.version}")
-    logged = registry.client.get_run(version.run_id).data.metrics["test_accuracy"]
+    logged = registry.client.get_run(run_of(version)).data.metrics["test_accuracy"]
     if evaluation.accuracy != logged:
         raise UserError(
             f"version {version.version} logged a test accuracy of {logged!r} but gives {evaluation.accuracy!r} now. "
