@@ -1,0 +1,113 @@
+"""Decoding and inference, never on the event loop and never more at once than the machine has cores for."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+import anyio
+import anyio.to_thread
+import numpy as np
+import numpy.typing as npt
+
+from api_serving.classifier import Classifier
+from api_serving.metrics import Metrics
+from api_serving.model_store import LoadedModel
+from api_serving.problems import Problem, overloaded
+from api_serving.schemas import Prediction
+from common.images import ImageTooLarge, InvalidImage, UnsupportedImage, open_image, to_model_input
+
+ReadImage = Callable[[], bytes]
+"""Gives an encoded image's bytes, or raises `Problem`. Called in a worker thread."""
+
+Result = Prediction | Problem
+
+_PROBLEMS: Final = ((ImageTooLarge, 413, "image-too-large"), (UnsupportedImage, 415, "unsupported-image"))
+
+
+class Gate:
+    """At most `limit` requests inside; the next one is refused instead of queueing without end."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._free = limit
+        self._what = what
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """Hold a place. Raises the 503 `Problem` when there is none. Event loop only."""
+        if self._free == 0:
+            raise overloaded(self._what)
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+
+class Predictor:
+    """Predicts images in chunks on `workers` threads.
+
+    A request holds at most one chunk a worker in the queue, so a single image waits for at most one chunk of each
+    batch before it, not for the batches.
+    """
+
+    def __init__(self, workers: int, chunk_size: int, metrics: Metrics) -> None:
+        self._workers = workers
+        self._chunk_size = chunk_size
+        self._threads = anyio.CapacityLimiter(workers)
+        self._metrics = metrics
+
+    async def predict(self, model: LoadedModel, images: Sequence[ReadImage]) -> list[Result]:
+        """One result an image, in order; all of one model version."""
+        size = min(self._chunk_size, math.ceil(len(images) / self._workers))
+        starts = iter(range(0, len(images), size))
+        results: dict[int, list[Result]] = {}
+
+        async def lane() -> None:
+            for start in starts:
+                chunk = partial(self._predict_chunk, model, images[start : start + size])
+                results[start] = await anyio.to_thread.run_sync(chunk, limiter=self._threads)
+
+        async with anyio.create_task_group() as lanes:
+            for _ in range(self._workers):
+                lanes.start_soon(lane)
+        return [result for start in sorted(results) for result in results[start]]
+
+    def _predict_chunk(self, model: LoadedModel, images: Sequence[ReadImage]) -> list[Result]:
+        decoded = [self._decode(read) for read in images]
+        good = [item for item in decoded if not isinstance(item, Problem)]
+        predictions = iter(self._infer(model, np.stack(good)) if good else ())
+        results = [item if isinstance(item, Problem) else next(predictions) for item in decoded]
+        self._metrics.count_results(model.info.version, results)
+        return results
+
+    def _decode(self, read: ReadImage) -> npt.NDArray[np.uint8] | Problem:
+        try:
+            return to_model_input(open_image(read()))
+        except Problem as problem:
+            return problem
+        except InvalidImage as error:
+            for kind, status, name in _PROBLEMS:
+                if isinstance(error, kind):
+                    return Problem(status, name, _sentence(error))
+            return Problem(422, "damaged-image", _sentence(error))
+
+    def _infer(self, model: LoadedModel, images: npt.NDArray[np.uint8]) -> list[Prediction]:
+        with self._metrics.inference_seconds.time():
+            probabilities = model.classifier.probabilities(images)
+        return [_prediction(model.classifier, model.info.version, row) for row in probabilities]
+
+
+def _prediction(classifier: Classifier, version: str, row: npt.NDArray[np.float32]) -> Prediction:
+    target = int(row.argmax())
+    # float32 rounding may give 1.0000001.
+    confidence = min(round(float(row[target]), 6), 1.0)
+    return Prediction(
+        target=target, class_name=classifier.classes[target], confidence=confidence, model_version=version
+    )
+
+
+def _sentence(error: InvalidImage) -> str:
+    text = str(error)
+    return text[:1].upper() + text[1:]

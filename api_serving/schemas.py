@@ -1,0 +1,82 @@
+"""What travels over the API."""
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MAX_BATCH: Final = 256
+
+EXAMPLE_IMAGE: Final = "background/background_13.jpg"
+
+
+class ImageReference(BaseModel):
+    """An image of a data set on the server."""
+
+    # Both fields are checked where the file is looked up, image by image: one bad path must not refuse a whole batch.
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"image_path": EXAMPLE_IMAGE, "dataset": "monday"}]})
+
+    image_path: Annotated[str, Field(description="CLASS/FILE below the data set's folder", examples=[EXAMPLE_IMAGE])]
+    dataset: Annotated[str, Field(description="Folder of the data set")] = "monday"
+
+
+class BatchRequest(BaseModel):
+    """1 to 256 images of data sets on the server."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"items": [{"image_path": EXAMPLE_IMAGE}, {"image_path": "wood/nothing.jpg"}]}]}
+    )
+
+    items: Annotated[list[ImageReference], Field(min_length=1, max_length=MAX_BATCH)]
+
+
+class Prediction(BaseModel):
+    """What the model says about one image."""
+
+    target: Annotated[int, Field(description="Index of the class", examples=[0])]
+    class_name: Annotated[str, Field(examples=["background"])]
+    confidence: Annotated[float, Field(ge=0, le=1, description="Probability of the class", examples=[0.98])]
+    model_version: Annotated[str, Field(description="Version in the registry", examples=["3"])]
+
+
+class ProblemDetails(BaseModel):
+    """RFC 9457: what is wrong and what to do."""
+
+    type: Annotated[str, Field(description="Stable name of the kind of problem")]
+    title: str
+    status: Annotated[int, Field(description="HTTP status code")]
+    detail: str
+
+
+class BatchResponse(BaseModel):
+    """One prediction or problem an item, in the order asked."""
+
+    results: list[Prediction | ProblemDetails]
+
+
+class ModelInfo(BaseModel):
+    """Where a model comes from; kept beside it on disk as model.json."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: str
+    run_id: str
+    classes: tuple[str, ...]
+    metrics: dict[str, float]
+    registry: Annotated[str, Field(description="Address of the registry that it was downloaded from")]
+    sha256: Annotated[str, Field(description="Of the ONNX file")]
+
+
+class ServedModel(ModelInfo):
+    """The model that answers now."""
+
+    note: Annotated[str | None, Field(description="Set while an older copy is served because the registry is away")]
+
+
+class Status(BaseModel):
+    """A health answer."""
+
+    status: str
+    model_version: str | None = None
+    note: str | None = None

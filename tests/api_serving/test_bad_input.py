@@ -1,0 +1,243 @@
+"""Whatever is sent, the answer is 4xx problem JSON that says what to do; never a 500."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from common.images import MAX_BYTES
+
+
+def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert set(body) == {"type", "title", "status", "detail"}
+    assert body["status"] == status
+    assert "Traceback" not in body["detail"]
+    assert len(body["detail"]) > 20
+    return body
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("../../etc/passwd", 422),
+        ("../secret.jpg", 422),
+        ("red/../../../secret.jpg", 422),
+        ("/etc/passwd", 422),
+        ("//etc/passwd.jpg", 422),
+        ("red/red_1.jpg\x00.png", 422),
+        ("..\\..\\secret.jpg", 422),
+        ("red/./red_1.jpg", 422),
+        ("red//red_1.jpg", 422),
+        ("", 422),
+        ("x" * 252 + ".jpg", 422),
+        ("ж" * 251 + ".jpg", 404),
+        ("red/leaving.jpg", 422),
+        ("red/none.jpg", 404),
+        ("red/red_1.jpg/x.jpg", 404),
+        ("%00.jpg", 404),
+        ("..%2f..%2fetc%2fpasswd.jpg", 404),
+        ("red", 415),
+        ("red/red_1.txt", 415),
+        ("red/text.jpg", 415),
+        ("red/empty.jpg", 415),
+        ("red/damaged.jpg", 422),
+    ],
+)
+def test_bad_image_paths(client: httpx.Client, path: str, status: int) -> None:
+    problem(client.post("/predict", json={"image_path": path}), status)
+    [item] = client.post("/predict/batch", json={"items": [{"image_path": path}]}).json()["results"]
+    assert item["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("dataset", "status"), [("../monday", 422), ("", 422), (".", 422), ("a" * 65, 422), ("mon\n", 422), ("friday", 404)]
+)
+def test_bad_datasets(client: httpx.Client, dataset: str, status: int) -> None:
+    problem(client.post("/predict", json={"image_path": "red/red_1.jpg", "dataset": dataset}), status)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 422),
+        (b"{", 422),
+        (b"null", 422),
+        (b"[]", 422),
+        (b'{"image_path": 3}', 422),
+        (b'{"image_path": null}', 422),
+        (b'{"image_path": "\\ud800"}', 422),
+        (b'{"image_path": "red/red_1.jpg", "dataset": []}', 422),
+        (b'\xff\xfe{"image_path"', 400),
+        (b"[" * 200_000, 400),
+        (b"9" * 5_000, 400),
+    ],
+)
+def test_bad_json(client: httpx.Client, body: bytes, status: int) -> None:
+    for address in ("/predict", "/predict/batch"):
+        problem(client.post(address, content=body, headers={"Content-Type": "application/json"}), status)
+
+
+def test_json_without_its_header_says_which_header(client: httpx.Client) -> None:
+    body = problem(client.post("/predict", content=b'{"image_path": "red/red_1.jpg"}'), 415)
+    assert "Content-Type: application/json" in body["detail"]
+
+
+def test_unknown_address_and_method(client: httpx.Client) -> None:
+    assert "/docs" in problem(client.get("/nothing"), 404)["detail"]
+    assert problem(client.get("/%00/../../etc/passwd"), 404)
+    answer = client.get("/predict")
+    assert "/docs" in problem(answer, 405)["detail"]
+    assert answer.headers["allow"] == "POST"
+
+
+def _streamed(total: int) -> Iterator[bytes]:
+    for _ in range(total // 65536 + 1):
+        yield bytes(65536)
+
+
+@pytest.mark.parametrize("address", ["/predict", "/predict/batch"])
+def test_json_bodies_are_limited(client: httpx.Client, address: str) -> None:
+    headers = {"Content-Type": "application/json"}
+    problem(client.post(address, content=b" " * (1024 * 1024 + 1), headers=headers), 413)
+    problem(client.post(address, content=_streamed(1024 * 1024), headers=headers), 413)
+
+
+@pytest.mark.parametrize("media_type", ["image/jpeg", "multipart/form-data; boundary=x"])
+def test_uploads_are_limited(client: httpx.Client, media_type: str) -> None:
+    headers = {"Content-Type": media_type}
+    problem(client.post("/predict/upload", content=bytes(MAX_BYTES + 65537), headers=headers), 413)
+    problem(client.post("/predict/upload", content=_streamed(MAX_BYTES + 200_000), headers=headers), 413)
+
+
+def test_an_image_file_above_the_limit(client: httpx.Client, image_root: Any) -> None:
+    file = image_root / "monday/red/huge.jpg"
+    with file.open("wb") as opened:
+        opened.truncate(MAX_BYTES + 1)
+    problem(client.post("/predict", json={"image_path": "red/huge.jpg"}), 413)
+
+
+def _png_that_claims(width: int, height: int) -> bytes:
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+
+
+def _gif() -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "GIF")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b"", 422),
+        (b"no picture", 415),
+        (_gif(), 415),
+        (_png_that_claims(50_000, 50_000), 413),
+        (_png_that_claims(8_000, 8_000), 413),
+        (_png_that_claims(400, 400), 422),
+    ],
+)
+def test_bad_uploads(client: httpx.Client, content: bytes, status: int) -> None:
+    problem(client.post("/predict/upload", content=content, headers={"Content-Type": "image/png"}), status)
+    problem(client.post("/predict/upload", files={"file": ("x.png", content)}), status)
+
+
+def test_truncated_upload(client: httpx.Client, encoded: Callable[..., bytes]) -> None:
+    content = encoded("red", "JPEG", (640, 480))[:900]
+    problem(client.post("/predict/upload", content=content, headers={"Content-Type": "image/jpeg"}), 422)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "content", "status"),
+    [
+        ("text/plain", b"x", 415),
+        ("application/x-www-form-urlencoded", b"file=x", 415),
+        ("multipart/form-data", b"x", 400),
+        ("multipart/form-data; boundary=x", b"x", 400),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nabc\r\n--x--',
+            422,
+        ),
+        ("multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\nabc\r\n--x--", 400),
+        (
+            "multipart/form-data; charset=hex; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\nabc\r\n--x--',
+            400,
+        ),
+    ],
+)
+def test_bad_forms(client: httpx.Client, media_type: str, content: bytes, status: int) -> None:
+    problem(client.post("/predict/upload", content=content, headers={"Content-Type": media_type}), status)
+
+
+def test_form_with_two_files(client: httpx.Client) -> None:
+    files = [("file", ("a.jpg", b"a")), ("file", ("b.jpg", b"b"))]
+    problem(client.post("/predict/upload", files=files), 400)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=300),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=20), inner, max_size=4),
+    max_leaves=8,
+)
+references = st.fixed_dictionaries({}, optional={"image_path": json_values, "dataset": json_values})
+bodies = json_values | references | st.fixed_dictionaries({"items": st.lists(references, max_size=5) | json_values})
+
+
+@hypothesis_settings(max_examples=150, deadline=None)
+@given(address=st.sampled_from(["/predict", "/predict/batch"]), body=bodies)
+def test_any_json_gets_a_client_error_or_results(client: httpx.Client, address: str, body: Any) -> None:
+    import json
+
+    answer = client.post(address, content=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+    if answer.status_code == 200:
+        assert all(400 <= item["status"] < 500 for item in answer.json()["results"])
+    else:
+        assert 400 <= answer.status_code < 500
+        problem(answer, answer.status_code)
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(
+    path=st.lists(
+        st.sampled_from(["..", ".", "", "/", "red", "red_1.jpg", "secret.jpg", "\\", "\x00", "%2e%2e", "root", "~"])
+        | st.text(max_size=8),
+        min_size=1,
+        max_size=8,
+    ).map("/".join)
+)
+def test_no_path_reaches_outside(client: httpx.Client, path: str) -> None:
+    answer = client.post("/predict", json={"image_path": path})
+    if answer.status_code == 200:
+        assert answer.json()["class_name"] == "red"  # the secret picture is blue
+    else:
+        assert 400 <= answer.status_code < 500
+
+
+@hypothesis_settings(max_examples=100, deadline=None)
+@given(
+    content=st.binary(max_size=400),
+    media_type=st.sampled_from(["image/jpeg", "multipart/form-data; boundary=x", "", "image/", "a/b"])
+    | st.from_regex(r"[ -~]{0,40}", fullmatch=True),
+)
+def test_any_upload_gets_a_client_error(client: httpx.Client, content: bytes, media_type: str) -> None:
+    answer = client.post("/predict/upload", content=content, headers={"Content-Type": media_type})
+    assert 400 <= answer.status_code < 500
+    problem(answer, answer.status_code)

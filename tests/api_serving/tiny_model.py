@@ -1,0 +1,74 @@
+"""A real ONNX classifier of the agreed form that is small enough to build in a test: softmax over the mean colour."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from api_serving.model_disk import write_model
+from api_serving.schemas import ModelInfo
+
+CLASSES = ["blue", "green", "red"]
+
+
+def build(
+    file: Path,
+    classes: object = CLASSES,
+    outputs: int = 3,
+    probabilities: str = "probabilities",
+    activation: str = "Softmax",
+    batch: str | int = "N",
+) -> Path:
+    """Write the classifier to `file`; class 0 is the bluest picture. The parameters make broken ones."""
+    weights = np.zeros((3, outputs), np.float32)
+    for index in range(min(3, outputs)):
+        weights[2 - index, index] = 0.1
+    shape = [batch, 224, 224, 3]
+    nodes = [
+        helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["pixels", "axes"], ["colour"], keepdims=0),
+        helper.make_node("MatMul", ["colour", "weights"], ["scores"]),
+        helper.make_node(activation, ["scores"], [probabilities]),
+        helper.make_node("MatMul", ["colour", "projection"], ["embedding"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
+        [
+            helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, [batch, outputs]),
+            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, 1280]),
+        ],
+        [
+            numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+            numpy_helper.from_array(weights, "weights"),
+            numpy_helper.from_array(np.ones((3, 1280), np.float32), "projection"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    if classes is not None:
+        helper.set_model_props(model, {"classes": classes if isinstance(classes, str) else json.dumps(classes)})
+    onnx.save(model, str(file))
+    return file
+
+
+def info_for(file: Path, version: str = "1", run_id: str = "run-1") -> ModelInfo:
+    """Facts that fit `file`."""
+    return ModelInfo(
+        name="sk_model",
+        version=version,
+        run_id=run_id,
+        classes=tuple(CLASSES),
+        metrics={"test_accuracy": 0.5},
+        registry="http://127.0.0.1:1",
+        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
+    )
+
+
+def install(folder: Path, scratch: Path, version: str = "1") -> None:
+    """Put a fresh model where the API looks for it, as `download_model.py` does."""
+    file = build(scratch / "built.onnx")
+    write_model(folder, file, info_for(file, version))
