@@ -1,0 +1,53 @@
+#!/bin/sh
+# Fetches the pinned jars into kafka/jars and checks each against jars.sha256. What is complete is left alone.
+#   fetch-jars.sh                  everything
+#   fetch-jars.sh postgres jdbc    only the connectors' plugins
+set -eu
+cd "$(dirname "$0")"
+
+sha256() {
+    if command -v sha256sum >/dev/null 2>&1; then sha256sum "$@"; else shasum -a 256 "$@"; fi
+}
+
+folder_of() {
+    case "$1" in
+        worker) echo kafka ;;
+        postgres) echo plugins/debezium-postgres ;;
+        jdbc) echo plugins/debezium-jdbc ;;
+        *) echo "error: no profile $1. There are: worker postgres jdbc" >&2; exit 2 ;;
+    esac
+}
+
+# complete ROOT FOLDER: every listed jar is there with its checksum, and no other.
+complete() {
+    [ -d "$1/$2" ] || return 1
+    listed=$(grep -c "  $2/" jars.sha256)
+    found=$(find "$1/$2" -name '*.jar' | wc -l)
+    [ "$listed" -eq "$found" ] || return 1
+    grep "  $2/" jars.sha256 | (cd "$1" && sha256 -c --status -)
+}
+
+[ $# -gt 0 ] || set -- worker postgres jdbc
+for profile in "$@"; do
+    folder=$(folder_of "$profile")
+    if complete jars "$folder"; then continue; fi
+    if ! command -v mvn >/dev/null 2>&1; then
+        echo "error: Maven is missing; it fetches Kafka's jars. Install it (Debian, Ubuntu: apt-get install maven)." >&2
+        exit 1
+    fi
+    echo "Fetching the jars of $folder"
+    # Fetched beside and moved when checked: an interrupted run leaves nothing that looks complete.
+    staging=$(mktemp -d "$PWD/.jars.XXXXXX")
+    trap 'rm -rf "$staging"' EXIT INT TERM
+    mvn -B -q -C -Dstyle.color=never -f pom.xml -P "$profile" -Dout="$staging" dependency:copy-dependencies
+    if ! complete "$staging" "$folder"; then
+        echo "error: the jars fetched for $folder are not those of kafka/jars.sha256:" >&2
+        grep "  $folder/" jars.sha256 | (cd "$staging" && sha256 -c --quiet - >&2) || true
+        exit 1
+    fi
+    rm -rf "jars/$folder"
+    mkdir -p "jars/$(dirname "$folder")"
+    chmod 755 "$staging"
+    mv "$staging/$folder" "jars/$folder"
+    rm -rf "$staging"
+done
