@@ -12,7 +12,7 @@ from api_serving.problems import Problem
 from common.images import MAX_BYTES, SUFFIXES
 
 _DATASET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_FORBIDDEN: Final = re.compile(r"[\\\x00-\x1f\x7f]")
+_FORBIDDEN: Final = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]")
 _MAX_PATH: Final = 255
 """Characters; what the tables hold."""
 
@@ -57,7 +57,7 @@ def _checked(dataset: str, image_path: str) -> PurePosixPath:
     if not 1 <= len(image_path) <= _MAX_PATH:
         raise _refused(f"image_path must have 1 to {_MAX_PATH} characters")
     if _FORBIDDEN.search(image_path):
-        raise _refused("image_path must not contain backslashes or control characters")
+        raise _refused("image_path must not contain backslashes, control characters or halves of characters")
     if any(part in ("", ".", "..") for part in image_path.split("/")):
         raise _refused(f"{image_path!r} is absolute or has empty, '.' or '..' parts")
     relative = PurePosixPath(image_path)
@@ -100,8 +100,9 @@ def _from_os(error: OSError, dataset: str, image_path: str) -> Problem:
 
 def _read_file(file: Path, image_path: str) -> bytes:
     # O_NONBLOCK: opening a named pipe must not wait for a writer.
-    with open(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:  # noqa: PTH123
-        facts = os.fstat(opened.fileno())
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise _refused(f"{image_path!r} is not a file")
         if facts.st_size > MAX_BYTES:
@@ -110,4 +111,7 @@ def _read_file(file: Path, image_path: str) -> bytes:
                 "image-too-large",
                 f"{image_path!r} has {facts.st_size} bytes; at most {MAX_BYTES} are accepted. Make the file smaller.",
             )
-        return opened.read(MAX_BYTES + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as opened:
+            return opened.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)

@@ -46,7 +46,7 @@ class ModelStore:
         self._registry = Registry(settings.mlflow_tracking_uri, settings.registry_timeout_s)
         wanted = f"{settings.mlflow_tracking_uri} {settings.model_name}@{settings.model_alias}"
         # One folder each, so that one registry's model never stands in for another's.
-        self._kept = settings.model_dir / f"registry-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+        self.kept = settings.model_dir / f"registry-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
         self.current: LoadedModel | None = None
         self.missing = "the model is being loaded"
 
@@ -117,13 +117,13 @@ class ModelStore:
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
             file, info, classifier = self._registry.download(registered, Path(folder), settings.inference_threads)
             try:
-                write_model(self._kept, file, info)
+                write_model(self.kept, file, info)
             except OSError as error:
                 log.warning("the model cannot be kept for times without the registry: %s", error)
         return LoadedModel(classifier, info)
 
     def _last_downloaded(self, note: str | None) -> LoadedModel:
-        file, info = read_model(self._kept)
+        file, info = read_model(self.kept)
         return LoadedModel(load_classifier(file, self._settings.inference_threads), info, note)
 
     def _from_disk(self) -> LoadedModel:
