@@ -61,6 +61,11 @@ def read_rows(connection: Connection, dataset: str) -> list[LabelledImage]:
             return [LabelledImage(path, target) for path, target in cursor]
     except psycopg2.errors.UndefinedTable:
         return []
+    except psycopg2.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"table cargo cannot be read: {reason}. Its columns are in data_generate/schema.sql."
+        ) from error
 
 
 def class_names(images: Sequence[LabelledImage]) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from common.cli import run
 from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
-from model_registry.registry import connect
+from model_registry.registry import connect, plain_errors
 from model_registry.reproduction import reproduce
 from model_registry.settings import Settings
 
@@ -30,9 +30,10 @@ def main(
     configure_logging()
     settings = Settings()
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
-    version = registry.by_run(run_id) if run_id is not None else registry.by_alias(alias or "")
-    result = reproduce(registry, version, settings.image_root)
-    console = Console()
+    with plain_errors():
+        version = registry.by_run(run_id) if run_id is not None else registry.by_alias(alias or "")
+        result = reproduce(registry, version, settings.image_root)
+    console = Console(soft_wrap=True, highlight=False)
     console.print(f"{model_name} version {version.version}, run {version.run_id}")
     console.print(f"test accuracy logged   {result.logged!r}")
     console.print(f"test accuracy measured {result.measured!r} on {result.images} held-out images: the same")

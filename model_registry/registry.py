@@ -1,5 +1,7 @@
 """The client side of the MLflow server: connecting within bounds, and finding versions by run or alias."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from mlflow.environment_variables import (
     MLFLOW_DISABLE_TELEMETRY,
     MLFLOW_HTTP_REQUEST_MAX_RETRIES,
     MLFLOW_HTTP_REQUEST_TIMEOUT,
+    MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT,
 )
 from mlflow.exceptions import MlflowException
 from mlflow.telemetry import set_telemetry_client
@@ -30,6 +33,7 @@ CLIENT_ENVIRONMENT = (
     # MLflow's own retries go on for many minutes without a word; the bounded wait says what it waits for.
     (MLFLOW_HTTP_REQUEST_MAX_RETRIES, 2),
     (MLFLOW_HTTP_REQUEST_TIMEOUT, 30),
+    (MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT, True),
 )
 
 
@@ -99,8 +103,22 @@ def run_of(version: ModelVersion) -> str:
     return version.run_id
 
 
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """What MLflow raises inside, because it went away or refuses something, leaves as a `UserError`."""
+    try:
+        yield
+    except (MlflowException, requests.RequestException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"MLflow could not do it: {reason}. Its server's log says whether database or object store are away."
+        ) from error
+
+
 def connect(tracking_uri: str, model_name: str, timeout_s: float) -> Registry:
     """Wait up to `timeout_s` for the server at `tracking_uri`. `UserError` when it stays away or refuses us."""
+    if not model_name or set(model_name) & set("/:"):
+        raise UserError(f"{model_name!r} is no model name: it must not be empty or contain / or :")
     for variable, value in CLIENT_ENVIRONMENT:
         variable.set(value)  # type: ignore[no-untyped-call]
     # MLflow prepared it at import; with the switch off this takes it away again.

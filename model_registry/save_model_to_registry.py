@@ -13,7 +13,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from common.cli import run
 from common.images import INPUT_SIDE
@@ -22,7 +22,7 @@ from common.names import CHAMPION, EXPERIMENT, MODEL_NAME
 from common.postgres import connect as connect_database
 from model_registry.backbone import EMBEDDING_SIZE
 from model_registry.dataset import manifest_text
-from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect
+from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, plain_errors, run_of
 from model_registry.reproduction import reproduce
 from model_registry.settings import Settings
 from model_registry.training import Trained, require_accuracy, train
@@ -69,19 +69,22 @@ def register(registry: Registry, trained: Trained) -> ModelVersion:
     return version
 
 
-def summary(registry: Registry, version: ModelVersion, trained: Trained, serves: bool) -> Table:
+def summary(settings: Settings, registry: Registry, version: ModelVersion, trained: Trained, serves: bool) -> str:
     """What to read and what to do next."""
-    table = Table.grid(padding=(0, 2))
-    table.add_row("run id", version.run_id)
-    table.add_row("version", f"{version.version} of {registry.model_name}" + (f" ({CHAMPION})" if serves else ""))
-    images = len(trained.clean.targets)
-    table.add_row("test accuracy", f"{trained.clean.accuracy:.4f} on {images} held-out images, reproduced exactly")
+    chosen = f"--model-name {registry.model_name} --run-id {run_of(version)}"
+    lines = {
+        "run id": run_of(version),
+        "version": f"{version.version} of {registry.model_name}" + (f", now {CHAMPION}" if serves else ""),
+        "test accuracy": f"{trained.clean.accuracy:.4f} on {len(trained.clean.targets)} images, reproduced exactly",
+    }
     if trained.drifted is not None:
-        table.add_row("on tuesday", f"{trained.drifted.accuracy:.4f} on {len(trained.drifted.targets)} images")
-    names = f"--model-name {registry.model_name} --run-id {version.run_id}"
-    table.add_row("check again", f"python load_model_from_registry.py {names}")
-    table.add_row("fetch for the API", f"python download_model.py {names}")
-    return table
+        lines["on tuesday"] = f"{trained.drifted.accuracy:.4f} on {len(trained.drifted.targets)} images"
+    lines |= {
+        "figures": settings.tracking_uri,
+        "check again": f"cd model_registry && python load_model_from_registry.py {chosen}",
+        "fetch to serve": f"cd api_serving && python download_model.py {chosen}",
+    }
+    return "\n".join(f"[bold]{name:<16}[/bold]{escape(text)}" for name, text in lines.items())
 
 
 @app.command(help=__doc__)
@@ -98,19 +101,20 @@ def main(
     configure_logging()
     settings = Settings() if group_pattern is None else Settings(group_pattern=group_pattern)
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
-    console = Console()
-    if if_missing and (champion := registry.champion()):
-        console.print(f"{model_name} has a champion already: version {champion.version} of run {champion.run_id}")
-        return
-    database = connect_database(settings.source_database_url, "save-model-to-registry", settings.wait_timeout_s)
-    trained = train(database, settings, seed)
-    version = register(registry, trained)
-    reproduce(registry, version, settings.image_root)
-    require_accuracy(trained.clean.accuracy, settings.minimum_accuracy)
-    serves = registry.champion() is None
-    if serves:
-        registry.client.set_registered_model_alias(model_name, CHAMPION, version.version)
-    console.print(summary(registry, version, trained, serves))
+    console = Console(soft_wrap=True, highlight=False)
+    with plain_errors():
+        if if_missing and (champion := registry.champion()):
+            console.print(f"{model_name} has a champion already: version {champion.version} of run {champion.run_id}")
+            return
+        database = connect_database(settings.source_database_url, "save-model-to-registry", settings.wait_timeout_s)
+        trained = train(database, settings, seed)
+        version = register(registry, trained)
+        reproduce(registry, version, settings.image_root)
+        require_accuracy(trained.clean.accuracy, settings.minimum_accuracy)
+        serves = registry.champion() is None
+        if serves:
+            registry.client.set_registered_model_alias(model_name, CHAMPION, version.version)
+    console.print(summary(settings, registry, version, trained, serves))
 
 
 if __name__ == "__main__":

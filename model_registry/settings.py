@@ -68,6 +68,13 @@ class Settings(StageSettings):
     allowed_hosts: str = "mlflow-server:*,localhost:*,127.0.0.1:*"
     """Host headers that the MLflow server accepts, separated by commas; others get 403, except on /health."""
 
+    @field_validator("tracking_uri")
+    @classmethod
+    def _is_a_server(cls, value: str) -> str:
+        if not value.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
     @field_validator("backend_store_uri")
     @classmethod
     def _names_the_driver(cls, value: str) -> str:

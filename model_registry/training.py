@@ -1,6 +1,7 @@
 """From labelled images to a model with its figures, without a registry in sight."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Trained:
             "backbone_sha256": backbone_sha256(),
             "head": "logistic_regression",
             "regularisation": REGULARISATION,
+            # For the eye only, as far as a parameter reaches; the graph and classes.json have them all.
             "classes": ", ".join(self.classes)[:500],
             "train_images": len(self.manifest) - held_out,
             "test_images": held_out,
@@ -66,8 +68,11 @@ class Trained:
         """Figures on held-out images, all 0 to 1."""
         recalls = self.clean.recall(self.classes).items()
         figures = {"test_accuracy": self.clean.accuracy, "test_macro_f1": self.clean.macro_f1}
-        # MLflow takes few characters in a metric's name; a folder may have any.
-        figures |= {f"test_recall_{index}": value for index, (_, value) in enumerate(recalls)}
+        # MLflow takes few characters in a metric's name; a folder may have any. The index keeps the names apart.
+        figures |= {
+            f"test_recall_{index}_{re.sub('[^a-zA-Z0-9-]', '_', name)[:100]}": recall
+            for index, (name, recall) in enumerate(recalls)
+        }
         if self.drifted is not None:
             figures["test_accuracy_tuesday"] = self.drifted.accuracy
         return figures
