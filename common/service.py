@@ -30,21 +30,24 @@ class Health:
 
     def __init__(self, heartbeat_file: Path | None = None, stale_after_s: float = 30.0) -> None:
         self._missing: dict[str, str] = {}
+        self._changing = threading.Lock()
         self._heartbeat_file = heartbeat_file
         self._stale_after_s = stale_after_s
         self._last_beat = time.monotonic()
 
     def lacks(self, part: str, reason: str) -> None:
         """Say that `part` is missing; `/readyz` answers 503 with the reason until `has` is called."""
-        if self._missing.get(part) != reason:
-            log.warning("%s is missing: %s", part, reason)
-        self._missing = {**self._missing, part: reason}
+        with self._changing:
+            if self._missing.get(part) != reason:
+                log.warning("%s is missing: %s", part, reason)
+            self._missing = {**self._missing, part: reason}
 
     def has(self, part: str) -> None:
         """Say that `part` is there (again)."""
-        if part in self._missing:
-            log.info("%s is there", part)
-            self._missing = {name: why for name, why in self._missing.items() if name != part}
+        with self._changing:
+            if part in self._missing:
+                log.info("%s is there", part)
+                self._missing = {name: why for name, why in self._missing.items() if name != part}
 
     def beat(self) -> None:
         """Call once a loop turn: keeps `/livez` green and touches the heartbeat file."""

@@ -1,0 +1,120 @@
+"""The prediction API: who is guilty when it refuses, and when it is merely away."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from common.rows import CargoRow
+
+CONTENT_STATUSES = frozenset({400, 413, 415, 422})
+"""Refusals of a whole request that blame its content. Any other status says that the API is away, overloaded, or not
+what it should be (a 404: something else answers at this address), and no row is to blame for that."""
+RETRY_STATUSES = frozenset({408, 425, 429})
+
+
+class ApiAway(Exception):
+    """No answer now; the same request may succeed later."""
+
+
+class Answer(BaseModel):
+    """A prediction."""
+
+    target: int = Field(ge=-(2**31), lt=2**31)
+    class_name: str
+    confidence: float = Field(ge=0, le=1)
+    model_version: str
+
+
+class _Problem(BaseModel):
+    title: str = "problem"
+    status: int
+    detail: str = ""
+
+
+class _Results(BaseModel):
+    results: list[Answer | _Problem]
+
+
+_PROBLEM = TypeAdapter(_Problem)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The row cannot be predicted, now or later."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class TryLater:
+    """The row could not be predicted now."""
+
+    reason: str
+
+
+class PredictionApi:
+    """A client of `POST /predict/batch`. Raises `ApiAway` when the request should be sent again later."""
+
+    def __init__(self, url: str, timeout_s: float, transport: httpx.BaseTransport | None = None) -> None:
+        # A short wait for the connection: a machine that is gone must not hold the batch for the whole timeout.
+        timeout = httpx.Timeout(timeout_s, connect=5.0)
+        # The address is the operator's word: no proxy of the environment in between.
+        self._client = httpx.Client(base_url=url, timeout=timeout, transport=transport, trust_env=False)
+
+    def check(self) -> None:
+        """Return if the API is ready to predict."""
+        response = self._send("GET", "/readyz")
+        if response.status_code != httpx.codes.OK:
+            raise ApiAway(_describe(response))
+
+    def predict(self, rows: Sequence[CargoRow]) -> list[Answer | Refusal | TryLater]:
+        """One result a row, in order.
+
+        When the API refuses the whole request because of its content, the halves are sent apart, down to the single
+        row that is guilty.
+        """
+        items = [{"image_path": row.image_path, "dataset": row.dataset} for row in rows]
+        response = self._send("POST", "/predict/batch", {"items": items})
+        if response.status_code == httpx.codes.OK:
+            return _results(response, len(rows))
+        if response.status_code not in CONTENT_STATUSES:
+            raise ApiAway(_describe(response))
+        if len(rows) == 1:
+            return [Refusal(_describe(response))]
+        half = len(rows) // 2
+        return [*self.predict(rows[:half]), *self.predict(rows[half:])]
+
+    def _send(self, method: str, path: str, body: object = None) -> httpx.Response:
+        try:
+            return self._client.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            raise ApiAway(f"{self._client.base_url}: {type(error).__name__} {error}".strip()) from error
+
+
+def _results(response: httpx.Response, expected: int) -> list[Answer | Refusal | TryLater]:
+    try:
+        results = _Results.model_validate_json(response.content).results
+    except ValidationError as error:
+        raise ApiAway(f"the API's answer is not understood: {error.errors()[0]['msg']}") from error
+    if len(results) != expected:
+        raise ApiAway(f"the API sent {len(results)} results for {expected} rows")
+    return [_judge(result) for result in results]
+
+
+def _judge(result: Answer | _Problem) -> Answer | Refusal | TryLater:
+    if isinstance(result, Answer):
+        return result
+    reason = f"{result.title}: {result.detail}"
+    blames_row = 400 <= result.status < 500 and result.status not in RETRY_STATUSES
+    return Refusal(reason) if blames_row else TryLater(f"{result.status} {reason}")
+
+
+def _describe(response: httpx.Response) -> str:
+    """A problem's title and detail, or the status where the answer is no problem object."""
+    try:
+        problem = _PROBLEM.validate_json(response.content)
+    except ValidationError:
+        return f"{response.request.url} answers {response.status_code}"
+    return f"{problem.title}: {problem.detail}"

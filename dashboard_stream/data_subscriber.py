@@ -1,0 +1,99 @@
+"""Predict every row that arrives on the topic, and store the prediction or the reason why there is none."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+import typer
+
+from common.cli import run
+from common.logs import configure_logging
+from common.names import CONSUMER_GROUP, SOURCE_TOPIC
+from common.service import Health, serve_health, stop_event
+from common.waiting import Backoff
+from dashboard_stream.api_client import ApiAway, PredictionApi
+from dashboard_stream.batches import Batch
+from dashboard_stream.dead_letter_topic import DeadLetterTopic
+from dashboard_stream.lag import LagReporter
+from dashboard_stream.network import BrokerAway
+from dashboard_stream.prediction_store import PredictionStore
+from dashboard_stream.processing import Processor
+from dashboard_stream.settings import Settings
+from dashboard_stream.stopping import Stopped
+from dashboard_stream.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.topic_reader import TopicReader
+
+log = logging.getLogger(__name__)
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+
+def wait_for(part: str, check: Callable[[], None], health: Health, stop: threading.Event) -> None:
+    """Call `check` until it no longer says that `part` is away. Raises `Stopped`."""
+    backoff = Backoff(stop)
+    while not stop.is_set():
+        health.beat()
+        try:
+            check()
+        except (ApiAway, DatabaseAway) as away:
+            health.lacks(part, str(away))
+            backoff.pause()
+        else:
+            health.has(part)
+            return
+    raise Stopped
+
+
+def subscribe(reader: TopicReader, processor: Processor, health: Health, stop: threading.Event) -> None:
+    """Read, process, commit, until told to stop."""
+    backoff = Backoff(stop)
+    while not stop.is_set():
+        health.beat()
+        try:
+            messages = reader.poll()
+        except BrokerAway as away:
+            health.lacks("broker", str(away))
+            backoff.pause()
+            continue
+        backoff.reset()
+        if reader.has_partitions():
+            health.has("partitions")
+        else:
+            health.lacks("partitions", f"the group {CONSUMER_GROUP} gave this subscriber nothing to read yet")
+        if messages:
+            batch = Batch(messages)
+            processor.process(batch)
+            reader.commit(batch.next_offsets())
+
+
+@app.command()
+def main() -> None:
+    """Consume the topic until told to stop."""
+    configure_logging()
+    settings = Settings()
+    stop = stop_event()
+    health = Health(settings.heartbeat_file)
+    for part in ("database", "api", "broker", "partitions"):
+        health.lacks(part, "not asked yet")
+    serve_health(health, settings.health_host, settings.health_port)
+    LagReporter(settings.kafka_bootstrap_servers, health, stop).start()
+
+    database = TargetDatabase(settings.target_database_url)
+    store = PredictionStore(database)
+    api = PredictionApi(settings.api_url, settings.api_timeout_s)
+    letters = DeadLetterTopic(settings.kafka_bootstrap_servers)
+    reader = TopicReader(settings.kafka_bootstrap_servers, settings.session_timeout_s, settings.batch_rows, stop)
+    try:
+        wait_for("database", store.check, health, stop)
+        wait_for("api", api.check, health, stop)
+        log.info("reading %s as %s", SOURCE_TOPIC, CONSUMER_GROUP)
+        subscribe(reader, Processor(api, store, letters, reader, health, stop), health, stop)
+    except Stopped:
+        log.info("stopped; what was in hand stays uncommitted and is read again")
+    finally:
+        reader.close()
+        letters.close()
+        database.close()
+
+
+if __name__ == "__main__":
+    run(app)

@@ -1,0 +1,58 @@
+"""The connection to the target database: which failures pass with time, and which are a row's fault."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+
+from common.cli import UserError
+from common.postgres import Connection, connect, describe
+
+ROW_AT_FAULT = (psycopg2.DataError, psycopg2.IntegrityError)
+
+
+class DatabaseAway(Exception):
+    """The database cannot serve now; the same work may succeed later."""
+
+
+class TargetDatabase:
+    """One connection, opened when needed and given up when it fails; the next transaction connects anew."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Cursor]:
+        """A cursor whose work is committed at the end of the block, or undone when the block raises.
+
+        Raises `DatabaseAway` for every database error but those of `ROW_AT_FAULT`. After a failure during the commit
+        nobody knows whether it happened: the caller's work must bear repetition.
+        """
+        try:
+            connection = self._connect()
+            with connection, connection.cursor() as cursor:
+                yield cursor
+        except ROW_AT_FAULT:
+            raise
+        except psycopg2.Error as error:
+            self.close()
+            missing = isinstance(error, psycopg2.errors.UndefinedTable)
+            hint = " Start connect_reconciler, which creates the tables." if missing else ""
+            raise DatabaseAway(f"{describe(self._url)}: {' '.join(str(error).split())}.{hint}") from error
+
+    def close(self) -> None:
+        """Close the connection, if there is one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connect(self) -> Connection:
+        if self._connection is None:
+            try:
+                # Waiting is the caller's: it has partitions to keep meanwhile.
+                self._connection = connect(self._url, "data-subscriber", timeout_s=0)
+            except UserError as error:
+                raise DatabaseAway(" ".join(str(error).split())) from error
+        return self._connection
