@@ -27,7 +27,7 @@ class TopicReader:
     """A `KafkaConsumer` that is made when needed, and made anew when it is stuck."""
 
     def __init__(
-        self, bootstrap_servers: str, session_timeout_s: float, max_records: int, stop: threading.Event
+        self, bootstrap_servers: str, session_timeout_s: float, batch_rows: int, stop: threading.Event
     ) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._session_timeout_ms = round(session_timeout_s * 1000)
