@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prepare.rendering.canvas import Canvas, Shader, Surface
-from data_prepare.rendering.cargo import lay_floor, resting_place
+from data_prepare.rendering.cargo import Heap, draw_heap, lay_floor
 from data_prepare.rendering.noise import Floats, Noise, smoothstep
 from data_prepare.rendering.palette import DUSTS, linear, mix, mottled, pick
 from data_prepare.rendering.solids import box, broken, rotation
@@ -22,28 +22,30 @@ def render_brick(canvas: Canvas, rng: np.random.Generator) -> None:
     """A heap as it fell, or courses as they were stacked."""
     colour = pick(rng, COLOURS)
     lay_floor(canvas, rng, (colour + pick(rng, DUSTS)) / 2)
-    length = rng.uniform(62, 150)
+    length, heap = rng.uniform(62, 150), draw_heap(rng)
     soiled, holed = rng.uniform(-1.2, 1.0), rng.uniform() < 0.35
     if rng.uniform() < 0.3:
-        _draw_courses(canvas, rng, length, colour, soiled, holed)
+        _draw_courses(canvas, rng, heap, length, colour, soiled, holed)
         return
-    count = int(np.clip(3.4 * (canvas.size / length) ** 2 * rng.uniform(0.6, 1.3), 20, 90))
-    _draw_crumbs(canvas, rng, colour, length)
+    count = int(np.clip(3.4 * (canvas.size / length) ** 2 * rng.uniform(0.6, 1.3), 20, 90) * heap.share) + 2
+    _draw_crumbs(canvas, rng, heap, colour, length)
     other = pick(rng, COLOURS)
     for _ in range(count):
         piece = box(*(length * side for side in PROPORTIONS))
         if rng.uniform() < 0.5:
             piece = box(length * rng.uniform(0.3, 0.8), *(length * side for side in PROPORTIONS[1:]))
-        piece = broken(piece, rng, int(rng.integers(2, 6)), rng.uniform(0.1, 0.45))
+        piece = broken(piece, rng, int(rng.integers(2, 6)), rng.uniform(0.1, 0.38))
         turned = rotation(
             rng.uniform(0, 2 * np.pi), rng.normal(0, 0.3), rng.normal(0, 0.3) + rng.choice([0, np.pi / 2])
         )
         shader = _shader(rng, other if rng.uniform() < 0.12 else colour, length, soiled, holed)
-        canvas.draw(piece, turned, resting_place(canvas.depth, rng, length * PROPORTIONS[2]), shader, length * 0.006)
+        canvas.draw(
+            piece, turned, heap.resting_place(canvas.depth, rng, length * PROPORTIONS[2]), shader, length * 0.006
+        )
 
 
 def _draw_courses(
-    canvas: Canvas, rng: np.random.Generator, length: float, colour: Floats, soiled: float, holed: bool
+    canvas: Canvas, rng: np.random.Generator, heap: Heap, length: float, colour: Floats, soiled: float, holed: bool
 ) -> None:
     """Rows beside and upon each other, each second one shifted by half a brick."""
     sides = np.array([length * side for side in PROPORTIONS])
@@ -60,7 +62,7 @@ def _draw_courses(
             place = np.array([(column + 0.5 * (row % 2)) * gap[0], row * gap[1], gap[2] * layers / 2])
             place += rng.normal(0, 0.012 * length, 3)
             centre = canvas.view @ rotation(yaw, 0, 0) @ place + [canvas.size / 2, canvas.size / 2, 0]
-            if not (-length < centre[0] < canvas.size + length and -length < centre[1] < canvas.size + length):
+            if heap.distance(centre[0] / canvas.size, centre[1] / canvas.size) > 1.7:
                 continue
             piece = broken(box(*sides), rng, 3, 0.12)
             turned = rotation(yaw + rng.normal(0, 0.02), rng.normal(0, 0.015), rng.normal(0, 0.015))
@@ -68,13 +70,13 @@ def _draw_courses(
             canvas.draw(piece, turned, (centre[0], centre[1], centre[2]), shader, length * 0.005)
 
 
-def _draw_crumbs(canvas: Canvas, rng: np.random.Generator, colour: Floats, length: float) -> None:
-    for _ in range(30):
+def _draw_crumbs(canvas: Canvas, rng: np.random.Generator, heap: Heap, colour: Floats, length: float) -> None:
+    for _ in range(24):
         size = length * rng.uniform(0.06, 0.25)
         piece = broken(box(size, size * 0.8, size * 0.6), rng, 5, 0.4)
         turned = rotation(*rng.uniform(0, 2 * np.pi, 3))
         shader = _shader(rng, MORTAR if rng.uniform() < 0.3 else colour, length, 0, holed=False)
-        canvas.draw(piece, turned, resting_place(canvas.depth, rng, size), shader, size * 0.05)
+        canvas.draw(piece, turned, heap.resting_place(canvas.depth, rng, size), shader, size * 0.05)
 
 
 def _shader(rng: np.random.Generator, colour: Floats, length: float, soiled: float, holed: bool) -> Shader:

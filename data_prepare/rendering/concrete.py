@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prepare.rendering.canvas import Canvas, Shader, Surface
-from data_prepare.rendering.cargo import lay_floor, resting_place
+from data_prepare.rendering.cargo import draw_heap, lay_floor
 from data_prepare.rendering.noise import Floats, Noise, smoothstep
 from data_prepare.rendering.palette import DUSTS, linear, mix, mottled, pick
 from data_prepare.rendering.solids import box, broken, cylinder, rotation
@@ -21,26 +21,26 @@ def render_concrete(canvas: Canvas, rng: np.random.Generator) -> None:
     """A few slabs, or rubble of all sizes, mostly dusty."""
     colour, dust = pick(rng, COLOURS, 0.13), pick(rng, DUSTS)
     lay_floor(canvas, rng, (colour + dust) / 2)
-    dusty = rng.uniform(-1.3, 0.9)
+    dusty, heap = rng.uniform(-1.3, 0.9), draw_heap(rng)
     largest = rng.uniform(110, 280)
     steel, steepness = rng.uniform() < 0.55, rng.uniform(1.3, 2.6)
-    for share in np.sort(rng.uniform(0, 1, rng.integers(45, 80))):
+    for share in np.sort(rng.uniform(0, 1, 3 + int(heap.share * rng.uniform(36, 64)))):
         # Many small pieces below, the large ones on top among them.
         size = largest * (0.1 + 0.9 * share**steepness)
         flat = rng.uniform(0.2, 0.75)
         piece = broken(box(size, size * rng.uniform(0.55, 1), size * flat), rng, int(rng.integers(4, 9)), 0.55)
         turned = rotation(rng.uniform(0, 2 * np.pi), rng.normal(0, 0.35), rng.normal(0, 0.35))
-        centre = resting_place(canvas.depth, rng, size * flat)
+        centre = heap.resting_place(canvas.depth, rng, size * flat)
         if steel and size > 60 and rng.uniform() < 0.5:
             _draw_bars(canvas, rng, size, turned, centre)
         canvas.draw(piece, turned, centre, _shader(rng, colour, dust, dusty), 0.6 + size * 0.008)
-    for _ in range(25):
+    for _ in range(20):
         size = rng.uniform(6, 22)
         piece = broken(box(size, size * 0.8, size * 0.7), rng, 6, 0.5)
         canvas.draw(
             piece,
             rotation(*rng.uniform(0, 2 * np.pi, 3)),
-            resting_place(canvas.depth, rng, size),
+            heap.resting_place(canvas.depth, rng, size),
             _shader(rng, colour, dust, dusty),
             0.6,
         )

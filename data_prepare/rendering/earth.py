@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_prepare.rendering.canvas import Canvas, Shader, Surface
-from data_prepare.rendering.cargo import resting_place
+from data_prepare.rendering.cargo import Heap, draw_heap
 from data_prepare.rendering.noise import Floats, Noise, smoothstep
 from data_prepare.rendering.palette import mix, mottled, pick
 from data_prepare.rendering.solids import broken, ellipsoid, rotation
@@ -19,11 +19,11 @@ def render_ground(canvas: Canvas, rng: np.random.Generator) -> None:
     """One kind of earth with a second one in it; clods and stones lie on it, few or many."""
     colour = pick(rng, COLOURS, 0.13)
     second = 0.5 * colour + 0.5 * pick(rng, COLOURS)
-    _lay_earth(canvas, rng, colour, second)
-    coarse = rng.uniform()
-    largest = rng.uniform(14, 70)
-    pebbles = rng.uniform() < 0.4
-    for share in np.sort(rng.uniform(0, 1, int(25 + 190 * coarse))):
+    heap = draw_heap(rng)
+    _lay_earth(canvas, rng, heap, colour, second)
+    coarse, pebbles = rng.uniform(), rng.uniform() < 0.4
+    largest = rng.uniform(10, 34 if pebbles else 60)
+    for share in np.sort(rng.uniform(0, 1, int(5 + heap.share * (15 + 150 * coarse)))):
         size = 4 + largest * share**3
         piece = ellipsoid(size, size * rng.uniform(0.6, 0.95), size * rng.uniform(0.5, 0.8))
         piece = broken(piece, rng, 3 if pebbles else 7, 0.3)
@@ -31,10 +31,10 @@ def render_ground(canvas: Canvas, rng: np.random.Generator) -> None:
         shader = _clod_shader(rng, own * np.float32(np.exp(rng.normal(0, 0.25 if pebbles else 0.1))), pebbles)
         turned = rotation(*rng.uniform(0, 2 * np.pi, 3))
         rough = size * (0.015 if pebbles else 0.09)
-        canvas.draw(piece, turned, resting_place(canvas.depth, rng, size * 0.7, 0.35), shader, rough)
+        canvas.draw(piece, turned, heap.resting_place(canvas.depth, rng, size * 0.7, 0.35), shader, rough)
 
 
-def _lay_earth(canvas: Canvas, rng: np.random.Generator, colour: Floats, second: Floats) -> None:
+def _lay_earth(canvas: Canvas, rng: np.random.Generator, heap: Heap, colour: Floats, second: Floats) -> None:
     """Tipped heaps, with ripples or wheel marks now and then; the bed shows where they end."""
     paint = lay_bed(canvas, rng)
     bed = canvas.albedo.copy(), canvas.bump.copy(), canvas.gloss.copy()
@@ -49,12 +49,11 @@ def _lay_earth(canvas: Canvas, rng: np.random.Generator, colour: Floats, second:
     albedo = mix(albedo, second, smoothstep(0.3, 1.8, noise.at(v * 0.9, u * 0.9, 1.8)) * rng.uniform(0.1, 0.5))
     # Moist in the hollows.
     albedo = albedo * (1 - 0.4 * smoothstep(0.0, -1.6, heaps))[..., None]
-    bump, gloss = rng.uniform(0.5, 1.5) * fine, np.zeros_like(fine)
-    if rng.uniform() < 0.2:
-        bare = smoothstep(-1.1, -1.35, heaps)
-        height = np.maximum(height, -1.3 * 15)
-        albedo, bump = mix(albedo, bed[0], bare), bump + (bed[1] - bump) * bare
-        gloss = bed[2] * bare
+    axis = np.arange(canvas.size, dtype=np.float32) / canvas.size
+    height = height + 22 * (1.5 - 0.6 * heap.distance(axis[None, :], axis[:, None]) ** 2)
+    bare = smoothstep(1.5, -1.5, height)
+    albedo, bump = mix(albedo, bed[0], bare), rng.uniform(0.5, 1.5) * fine
+    bump, gloss, height = bump + (bed[1] - bump) * bare, bed[2] * bare, np.maximum(height, 0)
     canvas.lay(np.asarray(height, dtype=np.float32), Surface(np.asarray(albedo, dtype=np.float32), bump, gloss))
     if rng.uniform() < 0.25:
         draw_wall(canvas, rng, paint)

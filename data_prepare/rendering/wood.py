@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from data_prepare.rendering.canvas import Canvas, Shader, Surface
-from data_prepare.rendering.cargo import lay_floor, resting_place
+from data_prepare.rendering.cargo import Heap, draw_heap, lay_floor
 from data_prepare.rendering.noise import Floats, Noise, smoothstep
 from data_prepare.rendering.palette import DUSTS, Colour, linear, mix, mottled, pick
 from data_prepare.rendering.solids import Solid, box, cylinder, rotation
@@ -19,24 +19,24 @@ BARKS: tuple[Colour, ...] = ((92, 78, 66), (122, 106, 90), (150, 142, 132), (74,
 
 def render_wood(canvas: Canvas, rng: np.random.Generator) -> None:
     """A heap of boards, boards in parallel, or logs from the side or the end."""
-    timber = pick(rng, TIMBERS, 0.12)
+    timber, heap = pick(rng, TIMBERS, 0.12), draw_heap(rng)
     lay_floor(canvas, rng, (timber + pick(rng, DUSTS)) / 2)
     kind = rng.uniform()
     if kind < 0.5:
-        _draw_boards(canvas, rng, timber, spread=np.pi)
+        _draw_boards(canvas, rng, heap, timber, spread=np.pi)
     elif kind < 0.7:
-        _draw_boards(canvas, rng, timber, spread=0.05)
+        _draw_boards(canvas, rng, heap, timber, spread=0.05)
     else:
-        _draw_logs(canvas, rng, timber, upright=kind > 0.87)
+        _draw_logs(canvas, rng, heap, timber, upright=kind > 0.87)
 
 
-def _draw_boards(canvas: Canvas, rng: np.random.Generator, timber: Floats, spread: float) -> None:
+def _draw_boards(canvas: Canvas, rng: np.random.Generator, heap: Heap, timber: Floats, spread: float) -> None:
     """`spread` is the deviation of their direction in radians."""
     length, width = rng.uniform(180, 520), rng.uniform(22, 60)
     thickness = width * rng.uniform(0.12, 0.7)
     direction = rng.uniform(0, np.pi)
     paint = pick(rng, PAINTS) if rng.uniform() < 0.4 else None
-    for _ in range(int(np.clip(5 * canvas.size**2 / (length * width), 16, 60))):
+    for _ in range(int(np.clip(5 * canvas.size**2 / (length * width), 16, 60) * heap.share + 2)):
         sides = (length * rng.uniform(0.4, 1), width * rng.uniform(0.6, 1.1), thickness)
         piece = box(*sides)
         if rng.uniform() < 0.5:
@@ -45,7 +45,7 @@ def _draw_boards(canvas: Canvas, rng: np.random.Generator, timber: Floats, sprea
         if rng.uniform() < 0.15:
             turned = turned @ rotation(0, 0, np.pi / 2)
         shader = _board_shader(rng, timber, paint if rng.uniform() < 0.6 else None, sides[1])
-        canvas.draw(piece, turned, resting_place(canvas.depth, rng, thickness), shader, 0.15)
+        canvas.draw(piece, turned, heap.resting_place(canvas.depth, rng, thickness), shader, 0.15)
 
 
 def _splintered(piece: Solid, rng: np.random.Generator) -> Solid:
@@ -56,21 +56,21 @@ def _splintered(piece: Solid, rng: np.random.Generator) -> Solid:
     return Solid(np.concatenate([piece.planes, planes]).astype(np.float32), piece.reach)
 
 
-def _draw_logs(canvas: Canvas, rng: np.random.Generator, timber: Floats, upright: bool) -> None:
+def _draw_logs(canvas: Canvas, rng: np.random.Generator, heap: Heap, timber: Floats, upright: bool) -> None:
     """Logs that lie on each other, or the cut ends of logs that stand side by side."""
     radius, bark = rng.uniform(14, 46), pick(rng, BARKS)
     direction, spread = rng.uniform(0, np.pi), rng.choice([0.06, 0.5])
     ground = canvas.depth.copy()
-    for _ in range(int(np.clip((0.55 if upright else 0.25) * (canvas.size / radius) ** 2, 18, 110))):
+    for _ in range(int(np.clip((0.9 if upright else 0.25) * (canvas.size / radius) ** 2, 18, 130) * heap.share + 2)):
         own = radius * rng.uniform(0.5, 1.1)
         if upright:
             piece = cylinder(80, own)
             turned = rotation(0, np.pi / 2 + rng.normal(0, 0.12), rng.uniform(0, 2 * np.pi))
-            place = resting_place(ground, rng, rng.uniform(60, 110), 0)
+            place = heap.resting_place(ground, rng, rng.uniform(70, 90), 0.3)
         else:
             piece = cylinder(rng.uniform(120, 420), own)
             turned = rotation(rng.normal(direction, spread), rng.normal(0, 0.08), rng.uniform(0, 2 * np.pi))
-            place = resting_place(canvas.depth, rng, 2 * own, 0.3)
+            place = heap.resting_place(canvas.depth, rng, 2 * own, 0.3)
         canvas.draw(piece, turned, place, _log_shader(rng, timber, bark, own), own * 0.05)
 
 
