@@ -30,19 +30,19 @@ class Gate:
     """At most `limit` requests inside; the next one is refused instead of queueing without end."""
 
     def __init__(self, limit: int, what: str) -> None:
-        self._free = limit
+        self.free = limit
         self._what = what
 
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Hold a place. Raises the 503 `Problem` when there is none. Event loop only."""
-        if self._free == 0:
+        if self.free == 0:
             raise overloaded(self._what)
-        self._free -= 1
+        self.free -= 1
         try:
             yield
         finally:
-            self._free += 1
+            self.free += 1
 
 
 class Predictor:

@@ -99,6 +99,8 @@ def install(app: FastAPI) -> None:
                 500,
                 "internal-error",
                 "The server failed unexpectedly. Send the request again; if that does not help, look in its log.",
+                # uvicorn closes the connection after the traceback; a client that kept it would fail once more.
+                {"Connection": "close"},
             )
         )
 

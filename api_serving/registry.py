@@ -9,8 +9,9 @@ from api_serving.classifier import Classifier, InvalidModel, load_classifier
 from api_serving.model_disk import MODEL_FILE, sha256
 from api_serving.schemas import ModelInfo
 
-_NOT_THERE: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND", "INVALID_PARAMETER_VALUE"})
-"""MLflow's codes for what no later try will find: it calls an unknown alias an invalid parameter."""
+_NOT_THERE: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})
+"""MLflow's own codes for what does not exist; it calls an unknown alias an invalid parameter. A bare 404 is not among
+them: that is how a proxy answers in its place."""
 
 
 class RegistryUnavailable(Exception):
@@ -45,10 +46,11 @@ class Registry:
         try:
             client = mlflow.MlflowClient(self.uri, self.uri)
             version = client.get_model_version_by_alias(name, alias)
-            metrics = dict(client.get_run(version.run_id).data.metrics)
+            # A version that was registered without a run has none.
+            metrics = dict(client.get_run(version.run_id).data.metrics) if version.run_id else {}
         except mlflow.MlflowException as error:
             raise self._explained(error, what) from error
-        return Registered(name, str(version.version), version.run_id, metrics)
+        return Registered(name, str(version.version), version.run_id or "", metrics)
 
     def by_run(self, name: str, run_id: str) -> Registered:
         """The version of the model that the run registered."""
@@ -71,7 +73,7 @@ class Registry:
         mlflow = self._mlflow()
         uri = f"models:/{registered.name}/{registered.version}"
         try:
-            mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), tracking_uri=self.uri, registry_uri=self.uri)
+            mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
         except mlflow.MlflowException as error:
             raise self._explained(error, uri) from error
         except OSError as error:  # what requests raises is an OSError too
@@ -92,12 +94,18 @@ class Registry:
         return file, info, classifier
 
     def _explained(self, error: Any, what: str) -> Exception:
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0]
+        if isinstance(error.__cause__ or error.__context__, OSError):  # all that requests raises
+            return RegistryUnavailable(f"{self.uri} cannot be reached")
+        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
         if error.error_code in _NOT_THERE:
             return ModelNotRegistered(f"{self.uri} has no {what}: {reason}")
-        return RegistryUnavailable(f"{self.uri} does not answer: {reason}")
+        return RegistryUnavailable(f"{self.uri} does not work: {reason}")
 
     def _mlflow(self) -> Any:
+        """Mlflow, told where to go and how long to wait, for the whole process.
+
+        `download_artifacts` ignores the addresses that it is given and would make a database in the working folder.
+        """
         # As Any: parts of mlflow are typed and parts are not.
         mlflow: Any = importlib.import_module("mlflow")
         variables = mlflow.environment_variables
@@ -107,4 +115,6 @@ class Registry:
         variables.MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)
         variables.MLFLOW_DISABLE_TELEMETRY.set(True)
         mlflow.telemetry.set_telemetry_client()
+        mlflow.set_tracking_uri(self.uri)
+        mlflow.set_registry_uri(self.uri)
         return mlflow

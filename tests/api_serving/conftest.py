@@ -6,6 +6,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from api_serving.app import create_app
 from api_serving.settings import Settings
 from tests.api_serving import tiny_model
 from tests.api_serving.running import running
@@ -52,5 +53,5 @@ def settings(tmp_path_factory: pytest.TempPathFactory, image_root: Path) -> Sett
 @pytest.fixture(scope="session")
 def client(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a real server that is ready."""
-    with running(settings) as connected:
+    with running(create_app(settings)) as connected:
         yield connected

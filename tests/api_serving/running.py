@@ -6,16 +6,15 @@ from collections.abc import Iterator
 
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
-from api_serving.app import create_app
-from api_serving.settings import Settings
 from common.waiting import wait_until
 
 
 @contextlib.contextmanager
-def running(settings: Settings, ready: bool = True) -> Iterator[httpx.Client]:
+def running(app: FastAPI, ready: bool = True) -> Iterator[httpx.Client]:
     """A client of a server that listens on a port of the system's choice."""
-    config = uvicorn.Config(create_app(settings), host="127.0.0.1", port=0, log_config=None)
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

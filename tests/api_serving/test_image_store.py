@@ -52,10 +52,10 @@ def test_a_folder_whose_name_begins_alike_is_outside(store: ImageStore) -> None:
 def test_pipes_and_folders_are_no_images(store: ImageStore) -> None:
     os.mkfifo(store.root / "monday/pipe.jpg")
     (store.root / "monday/folder.jpg").mkdir()
-    open_before = len(os.listdir("/proc/self/fd"))
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
     assert refusal(store, "pipe.jpg") == 422
     assert refusal(store, "folder.jpg") == 422
-    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
 
 
 def test_a_file_as_dataset_is_no_dataset(store: ImageStore) -> None:

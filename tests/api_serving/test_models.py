@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api_serving.app import create_app
 from api_serving.classifier import InvalidModel, load_classifier
 from api_serving.model_disk import FACTS_FILE, MODEL_FILE, NoModelOnDisk, read_model, write_model
 from api_serving.model_store import ModelStore
@@ -92,7 +93,7 @@ def test_what_is_missing_or_damaged_on_disk_is_said(tmp_path: Path) -> None:
 
 def test_without_a_model_the_api_is_alive_says_what_it_lacks_and_recovers(tmp_path: Path, image_root: Path) -> None:
     settings = Settings(image_root=image_root, model_source="disk", model_dir=tmp_path)
-    with running(settings, ready=False) as client:
+    with running(create_app(settings), ready=False) as client:
         assert client.get("/livez").is_success
         for answer in (
             client.get("/readyz"),
@@ -114,7 +115,7 @@ def test_without_registry_and_copy_nothing_answers(tmp_path: Path, image_root: P
     settings = Settings(
         image_root=image_root, model_dir=tmp_path, mlflow_tracking_uri=NOWHERE, fallback_after_s=0, registry_timeout_s=2
     )
-    with running(settings, ready=False) as client:
+    with running(create_app(settings), ready=False) as client:
         wait_until(lambda: "no earlier copy" in client.get("/readyz").json()["detail"], "both reasons are told", 20)
         assert NOWHERE in client.get("/readyz").json()["detail"]
 
@@ -124,7 +125,7 @@ def test_without_registry_the_last_copy_answers_and_says_so(tmp_path: Path, imag
         image_root=image_root, model_dir=tmp_path, mlflow_tracking_uri=NOWHERE, fallback_after_s=0, registry_timeout_s=2
     )
     tiny_model.install(ModelStore(settings).kept, tmp_path, version="5")
-    with running(settings) as client:
+    with running(create_app(settings)) as client:
         assert "last downloaded copy" in client.get("/model").json()["note"]
         assert NOWHERE in client.get("/readyz").json()["note"]
         assert client.post("/predict", json={"image_path": "red/red_1.jpg"}).json()["model_version"] == "5"
