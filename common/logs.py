@@ -14,3 +14,6 @@ def configure_logging(level: int = logging.INFO) -> None:
     # One line a request or reconnect attempt at INFO would bury what the service itself says.
     for noisy in ("httpx", "kafka"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # While the broker is away these write some ten errors a second; the services say once what is missing.
+    for flooding in ("kafka.net", "kafka.cluster", "kafka.coordinator"):
+        logging.getLogger(flooding).setLevel(logging.CRITICAL)
