@@ -28,7 +28,7 @@ def retrying(what: str, on: type[Exception] | tuple[type[Exception], ...], timeo
 
     return Retrying(
         retry=retry_if_exception_type(on),
-        wait=wait_exponential_jitter(initial=0.2, max=2, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.1),
         stop=stop_after_delay(timeout_s),
         before_sleep=say,
         reraise=True,
