@@ -1,0 +1,47 @@
+"""How often a failed connector may be restarted."""
+
+from collections import deque
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+SETTLED_AFTER_S = 30.0
+"""A connector that has run this long counts as recovered."""
+
+
+class RestartBudget:
+    """At most `limit` restarts within `window_s` seconds, each pause twice the last. The caller brings the time."""
+
+    def __init__(self, limit: int, window_s: float) -> None:
+        self._limit = limit
+        self._window_s = window_s
+        self._restarts: deque[float] = deque()
+        self.in_a_row = 0
+        """Restarts since the connector last ran for `SETTLED_AFTER_S`."""
+        self._running_since: float | None = None
+
+    def may_restart(self, now: float) -> bool:
+        """Whether the pause is over and the window has room."""
+        if self.exhausted(now):
+            return False
+        if not self._restarts or self.in_a_row == 0:
+            return True
+        return now - self._restarts[-1] >= min(FIRST_PAUSE_S * 2.0 ** (self.in_a_row - 1), LONGEST_PAUSE_S)
+
+    def exhausted(self, now: float) -> bool:
+        """Whether the window's restarts are used up."""
+        while self._restarts and now - self._restarts[0] >= self._window_s:
+            self._restarts.popleft()
+        return len(self._restarts) >= self._limit
+
+    def restarted(self, now: float) -> None:
+        """Count one restart."""
+        self._restarts.append(now)
+        self.in_a_row += 1
+        self._running_since = None
+
+    def seen_running(self, now: float) -> None:
+        """Call at every look that finds the connector running."""
+        if self._running_since is None:
+            self._running_since = now
+        elif now - self._running_since >= SETTLED_AFTER_S:
+            self.in_a_row = 0
