@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -32,7 +33,11 @@ def map_with_progress(
         else:
             # Forking a process that has threads (the progress bar's) can deadlock the child.
             spawn = multiprocessing.get_context("spawn")
-            pool = stack.enter_context(ProcessPoolExecutor(min(workers, len(items)), mp_context=spawn))
+            # Ctrl-C is the parent's to handle: a traceback from each worker would bury its one line.
+            ignore = (signal.SIGINT, signal.SIG_IGN)
+            pool = stack.enter_context(
+                ProcessPoolExecutor(min(workers, len(items)), spawn, initializer=signal.signal, initargs=ignore)
+            )
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
             results = pool.map(function, items, chunksize=4)
         try:

@@ -35,7 +35,7 @@ class Job:
 @app.command()
 def main(
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder to fill.")] = IMAGE_ROOT / "monday",
-    per_class: Annotated[int, typer.Option(min=1, max=100_000, help="Pictures in each class.")] = 100,
+    per_class: Annotated[int, typer.Option(min=1, max=100_000, help="Pictures in each class.")] = 120,
     side: Annotated[int, typer.Option(min=32, max=640, help="Pixels a side.")] = 320,
     seed: Annotated[int, typer.Option(help="Another seed, other pictures.")] = 0,
     workers: Workers = DEFAULT_WORKERS,

@@ -23,7 +23,7 @@ def render_brick(canvas: Canvas, rng: np.random.Generator) -> None:
     colour = pick(rng, COLOURS)
     lay_floor(canvas, rng, (colour + pick(rng, DUSTS)) / 2)
     length, heap = rng.uniform(62, 150), draw_heap(rng)
-    soiled, holed = rng.uniform(-1.2, 1.0), rng.uniform() < 0.35
+    soiled, holed = rng.uniform(-1.3, 0.7), rng.uniform() < 0.45
     if rng.uniform() < 0.3:
         _draw_courses(canvas, rng, heap, length, colour, soiled, holed)
         return

@@ -10,12 +10,11 @@ from data_prepare.rendering.noise import Floats, Noise
 from data_prepare.rendering.palette import mottled
 from data_prepare.rendering.truck_bed import draw_wall, lay_bed
 
-
-FULL: Final = 0.6
+FULL: Final = 0.5
 """Share of loads that fill the picture."""
 
 FILLING: Final = (0.6, 1.0)
-PARTIAL: Final = (0.17, 0.32)
+PARTIAL: Final = (0.14, 0.3)
 """Spreads of loads that fill the picture, and of those that do not."""
 
 

@@ -23,15 +23,15 @@ def render_concrete(canvas: Canvas, rng: np.random.Generator) -> None:
     lay_floor(canvas, rng, (colour + dust) / 2)
     dusty, heap = rng.uniform(-1.3, 0.9), draw_heap(rng)
     largest = rng.uniform(110, 280)
-    steel, steepness = rng.uniform() < 0.55, rng.uniform(1.3, 2.6)
+    steel, steepness = rng.uniform() < 0.7, rng.uniform(1.3, 2.6)
     for share in np.sort(rng.uniform(0, 1, 3 + int(heap.share * rng.uniform(36, 64)))):
         # Many small pieces below, the large ones on top among them.
         size = largest * (0.1 + 0.9 * share**steepness)
         flat = rng.uniform(0.2, 0.75)
-        piece = broken(box(size, size * rng.uniform(0.55, 1), size * flat), rng, int(rng.integers(4, 9)), 0.55)
+        piece = broken(box(size, size * rng.uniform(0.55, 1), size * flat), rng, int(rng.integers(5, 11)), 0.6)
         turned = rotation(rng.uniform(0, 2 * np.pi), rng.normal(0, 0.35), rng.normal(0, 0.35))
         centre = heap.resting_place(canvas.depth, rng, size * flat)
-        if steel and size > 60 and rng.uniform() < 0.5:
+        if steel and size > 45 and rng.uniform() < 0.5:
             _draw_bars(canvas, rng, size, turned, centre)
         canvas.draw(piece, turned, centre, _shader(rng, colour, dust, dusty), 0.6 + size * 0.008)
     for _ in range(20):
@@ -80,12 +80,12 @@ def _shader(rng: np.random.Generator, colour: Floats, dust: Floats, dusty: float
         fine, blotch = noise.at(u, v, 0.6), noise.at(v, u, 1.8)
         cast = (faces < 6).astype(np.float32)
         lump = noise.at(u * 1.1, v * 1.1, 1.2) - 0.6 * blotch
-        stone = smoothstep(0.75, 1.05, lump) * (1 - cast)
+        stone = smoothstep(0.5, 0.8, lump) * (1 - cast)
         kind = np.clip((noise.at(v * 0.9, u * 0.9, 1.9) + 2).astype(np.int32), 0, 3)
         pore = smoothstep(1.9, 2.3, noise.at(v, u, 0.9)) * cast
         crack = smoothstep(0.07, 0.02, np.abs(blotch - crack_level)) * cast
         albedo = mottled(own, (fine, 0.09), (blotch, 0.12))
-        albedo = mix(albedo, np.stack(STONES)[kind], stone * 0.75)
+        albedo = mix(albedo, np.stack(STONES)[kind], stone * 0.85)
         albedo = mix(albedo, dust, smoothstep(0.4, 2.0, blotch + 0.3 * fine + dusty) * 0.7)
         albedo = albedo * (1 - 0.65 * np.maximum(pore, crack))[:, None]
         bump = 0.22 * fine + (1 - cast) * (1.5 * lump + 0.8 * fine) + 0.5 * stone - 1.2 * pore - 1.5 * crack
