@@ -1,0 +1,93 @@
+import json
+from collections.abc import Callable
+from itertools import count
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.rows import CargoRow, parse_message
+from dashboard_stream.api_client import Answer, ApiAway, PredictionApi, Refusal, TryLater
+from tests.dashboard_stream.conftest import MakeApi, MakeMessage, prediction
+
+
+def problem(status: int, title: str = "Title", detail: str = "detail") -> dict[str, object]:
+    return {"type": "urn:x", "title": title, "status": status, "detail": detail}
+
+
+@pytest.fixture
+def rows(message: MakeMessage) -> list[CargoRow]:
+    return [parse_message(message(number).value) for number in range(10)]
+
+
+def test_answers_and_refusals_in_order(make_api: MakeApi, rows: list[CargoRow]) -> None:
+    def answer(items: list[dict[str, str]]) -> httpx.Response:
+        results = [
+            problem(404, "Not Found", i["image_path"]) if "/3." in i["image_path"] else prediction(i) for i in items
+        ]
+        return httpx.Response(200, json={"results": results})
+
+    results = make_api(answer).predict(rows)
+    assert results[3] == Refusal("Not Found: wood/3.jpg")
+    assert all(isinstance(result, Answer) and result.target == 4 for result in results[:3] + results[4:])
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_an_item_may_have_to_come_later(make_api: MakeApi, rows: list[CargoRow], status: int) -> None:
+    api = make_api(lambda items: httpx.Response(200, json={"results": [problem(status) for _ in items]}))
+    assert {type(result) for result in api.predict(rows)} == {TryLater}
+
+
+@given(guilty=st.sets(st.integers(0, 40)), size=st.integers(1, 41), status=st.sampled_from([400, 413, 415, 422]))
+def test_only_the_guilty_rows_are_refused(guilty: set[int], size: int, status: int) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        items = json.loads(request.content)["items"]
+        if any(int(item["image_path"]) in guilty for item in items):
+            return httpx.Response(status, json=problem(status))
+        return httpx.Response(200, json={"results": [prediction(item) for item in items]})
+
+    rows = [
+        CargoRow.model_validate({"id": n, "timestamp": "2026-01-01T00:00:00Z", "dataset": "d", "image_path": str(n)})
+        for n in range(size)
+    ]
+    results = PredictionApi("http://api", 5, httpx.MockTransport(handle)).predict(rows)
+    assert [isinstance(result, Refusal) for result in results] == [n in guilty for n in range(size)]
+
+
+def raise_error(error: Exception) -> Callable[[list[dict[str, str]]], httpx.Response]:
+    def answer(items: list[dict[str, str]]) -> httpx.Response:
+        raise error
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(lambda items, s=s: httpx.Response(s, json=problem(s)) for s in (301, 401, 403, 404, 405, 408, 429, 500, 503)),
+        lambda items: httpx.Response(502, text="<html>"),
+        lambda items: httpx.Response(200, text="<html>"),
+        lambda items: httpx.Response(200, json={"results": []}),
+        lambda items: httpx.Response(200, json={"results": [{"target": "many"}] * len(items)}),
+        lambda items: httpx.Response(200, json={"results": [prediction(i) | {"target": 2**40} for i in items]}),
+        raise_error(httpx.ConnectError("refused")),
+        raise_error(httpx.ReadTimeout("slow")),
+        raise_error(httpx.RemoteProtocolError("cut")),
+    ],
+)
+def test_no_row_is_blamed_when_the_api_is_away(
+    make_api: MakeApi, rows: list[CargoRow], answer: Callable[[list[dict[str, str]]], httpx.Response]
+) -> None:
+    with pytest.raises(ApiAway):
+        make_api(answer).predict(rows)
+
+
+def test_check_asks_for_readiness() -> None:
+    statuses = (503, 200)
+    calls = count()
+    transport = httpx.MockTransport(lambda request: httpx.Response(statuses[next(calls)], json=problem(503)))
+    api = PredictionApi("http://api", 5, transport)
+    with pytest.raises(ApiAway, match="Title: detail"):
+        api.check()
+    api.check()
