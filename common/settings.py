@@ -19,7 +19,8 @@ class PortSettings(StageSettings):
 
     model_config = SettingsConfigDict(env_prefix="CARGO_")
 
-    port_offset: int = Field(default=0, ge=0, le=30000)
+    # Above 32767 lie the ports that the system gives to clients at random: a service there may find its own taken.
+    port_offset: int = Field(default=0, ge=0, le=23000)
 
 
 def local_port(documented: int) -> int:

@@ -93,8 +93,8 @@ class ConnectClient:
             answer = self._http.request(method, path, json=json)
         except httpx.HTTPError as error:
             raise ConnectUnavailable(f"{method} {path}: {error}") from error
-        # 409: a rebalance is going on. 5xx: not yet, or not now.
-        if answer.status_code == httpx.codes.CONFLICT or answer.is_server_error:
+        # 404: Connect is only starting, or someone deleted it. 409: a rebalance is going on. 5xx: not yet, or not now.
+        if answer.status_code in {httpx.codes.NOT_FOUND, httpx.codes.CONFLICT} or answer.is_server_error:
             raise ConnectUnavailable(f"{method} {path}: {answer.status_code} {answer.text[:300]}")
         answer.raise_for_status()
         return answer

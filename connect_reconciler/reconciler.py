@@ -94,15 +94,15 @@ class Reconciler:
         self, name: str, config: Mapping[str, str], status: ConnectorStatus | None, now: float
     ) -> None:
         if status is None or status.config != config:
-            log.info("%s %s", "creating" if status is None else "setting back", name)
             self._connect.put_config(name, config)
+            log.info("%s %s", "created" if status is None else "set back", name)
             REWRITES.labels(name).inc()
             self._health.lacks(name, "just written")
         elif status.failed:
             self._mend(name, status, now)
         elif status.state in {"STOPPED", "PAUSED"}:
-            log.info("resuming %s", name)
             self._connect.resume(name)
+            log.info("resumed %s", name)
         elif status.running:
             self._budgets[name].seen_running(now)
             self._health.has(name)

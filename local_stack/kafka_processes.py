@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.cli import UserError
 from common.paths import REPOSITORY
-from common.settings import local_port
+from common.settings import kafka_bootstrap_servers, local_port
 from common.waiting import STARTUP_TIMEOUT_S, wait_until
 from local_stack.java import JVM_FLAGS, find_java
 from local_stack.probes import kafka_answers
@@ -20,13 +20,15 @@ JARS = KAFKA / "jars"
 def prepare_broker(home: Path) -> list[str]:
     """Write the configuration, format the log folder on the first start, and return the command."""
     home.mkdir(parents=True, exist_ok=True)
-    client, internal, controller = local_port(9092), local_port(29092), local_port(9093)
+    client, controller = local_port(9092), local_port(9093)
     properties = _configuration(
         KAFKA / "server.properties",
         home,
         {
-            "listeners": f"PLAINTEXT://127.0.0.1:{client},INTERNAL://127.0.0.1:{internal},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://localhost:{client},INTERNAL://127.0.0.1:{internal}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://localhost:{client}",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "PLAINTEXT",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "log.dirs": str(home / "data"),
         },
@@ -45,7 +47,7 @@ def prepare_connect(home: Path) -> tuple[list[str], dict[str, str]]:
     The connectors' placeholders (`${env:CONNECT_SOURCE_HOST}` …) are filled from that environment by the worker.
     """
     home.mkdir(parents=True, exist_ok=True)
-    bootstrap = f"127.0.0.1:{local_port(29092)}"
+    bootstrap = kafka_bootstrap_servers()
     wait_until(lambda: kafka_answers(bootstrap), f"broker on {bootstrap}", STARTUP_TIMEOUT_S)
     properties = _configuration(
         KAFKA / "connect-distributed.properties",

@@ -9,8 +9,19 @@ from common.settings import local_port
 ACCESS_KEY = "cargo-access-key"
 SECRET_KEY = "cargo-secret-key"  # noqa: S105 - the documented local default
 
-PORTS = {"object-store": 9000, "object-store master": 19333, "object-store volume": 19340, "object-store filer": 18888}
-"""SeaweedFS also takes each of the last three + 10000 for its own calls."""
+PORTS = {
+    "s3": 9000,
+    "s3.grpc": 9201,
+    "master": 9202,
+    "master.grpc": 9203,
+    "volume": 9204,
+    "volume.grpc": 9205,
+    "filer": 9206,
+    "filer.grpc": 9207,
+    "admin": 9208,
+    "admin.grpc": 9209,
+}
+"""SeaweedFS's parts in one process. Named one by one: its own choices lie among the ports that clients get at random."""
 
 
 def prepare(home: Path) -> list[str]:
@@ -32,11 +43,8 @@ def prepare(home: Path) -> list[str]:
         "-ip=127.0.0.1",
         # Without this it listens on every address of the machine.
         "-ip.bind=127.0.0.1",
-        f"-s3.port={local_port(9000)}",
         f"-s3.config={identities}",
-        f"-master.port={local_port(19333)}",
-        f"-volume.port={local_port(19340)}",
-        f"-filer.port={local_port(18888)}",
+        *(_port_option(part, local_port(port)) for part, port in PORTS.items()),
         # Services that nothing here uses.
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
@@ -48,3 +56,8 @@ def prepare(home: Path) -> list[str]:
         "-volume.max=32",
         "-master.volumeSizeLimitMB=64",
     ]
+
+
+def _port_option(part: str, port: int) -> str:
+    server, _, protocol = part.partition(".")
+    return f"-{server}.port{'.' if protocol else ''}{protocol}={port}"

@@ -39,11 +39,6 @@ def _http(port: int, path: str = "/readyz") -> Probe:
     return lambda: http_answers(f"http://127.0.0.1:{local_port(port)}{path}")
 
 
-def _s3_ports() -> dict[str, int]:
-    calls = {f"{name} calls": port + 10000 for name, port in object_store.PORTS.items()}
-    return object_store.PORTS | calls
-
-
 SERVICES: tuple[Service, ...] = (
     Service(
         "source-postgres",
@@ -62,11 +57,16 @@ SERVICES: tuple[Service, ...] = (
     Service(
         "broker",
         _launcher("broker"),
-        {"broker": 9092, "broker internal": 29092, "broker controller": 9093},
+        {"broker": 9092, "broker controller": 9093},
         lambda: kafka_answers(kafka_bootstrap_servers()),
     ),
     Service("connect", _launcher("connect"), {"connect": 8083}, _http(8083, "/connectors")),
-    Service("object-store", _launcher("object-store"), _s3_ports(), _http(9000, "/healthz")),
+    Service(
+        "object-store",
+        _launcher("object-store"),
+        {f"object-store {part}": port for part, port in object_store.PORTS.items()},
+        _http(9000, "/healthz"),
+    ),
     Service("mlflow-server", _module("model_registry.serve_registry"), {"mlflow-server": 5001}, _http(5001, "/health")),
     Service("target-tables", _module("connect_reconciler.create_target_tables"), job=True),
     Service("connect-reconciler", _module("connect_reconciler.reconciler"), {"connect-reconciler": 9102}, _http(9102)),
