@@ -21,7 +21,7 @@ PORTS = {
     "admin": 9208,
     "admin.grpc": 9209,
 }
-"""SeaweedFS's parts in one process. Named one by one: its own choices lie among the ports that clients get at random."""
+"""SeaweedFS's parts in one process. Named one by one: its own choices lie among those that clients get at random."""
 
 
 def prepare(home: Path) -> list[str]:
