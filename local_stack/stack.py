@@ -27,7 +27,10 @@ def start(settings: Settings, environment: dict[str, str]) -> Supervisor:
     check_ports()
     remember_data_set(settings)
     # The services run in the state folder: what was given relative to the caller's folder is made absolute.
-    state = {"LOCAL_STACK_STATE_DIR": str(supervisor.state_dir)}
+    state = {
+        "LOCAL_STACK_STATE_DIR": str(supervisor.state_dir),
+        "API_SERVING_MODEL_DIR": str(supervisor.state_dir / "api" / "models"),
+    }
     supervisor.start({**prepare_data_sets(settings), **state, **environment})
     return supervisor
 
