@@ -128,8 +128,8 @@ def test_every_column_has_its_type_and_default(source: Source) -> None:
 
 
 def test_iris_fills_the_tutorials_table(source: Source) -> None:
-    source.run("--table", "iris", "--rate", "0", "--burst", "200")
-    assert source.count("iris_data") == 200
+    source.run("--table", "iris", "--rate", "0", "--burst", "3000", "--seed", "1")
+    assert source.count("iris_data") == 3000
     sums = source.query(
         'select min("petal width (cm)"), max("sepal length (cm)"), count(distinct target) from iris_data'
     )
