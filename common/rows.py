@@ -31,8 +31,6 @@ def parse_message(value: bytes | None) -> CargoRow:
     try:
         payload = json.loads(value)["payload"]
         return CargoRow.model_validate(payload)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise InvalidMessage(f"the value is not JSON: {error}") from error
     except (KeyError, TypeError) as error:
         raise InvalidMessage("the value is JSON but not an object with schema and payload") from error
     except ValidationError as error:
@@ -40,3 +38,6 @@ def parse_message(value: bytes | None) -> CargoRow:
         raise InvalidMessage(
             f"payload field {'.'.join(map(str, first['loc'])) or 'payload'}: {first['msg']}"
         ) from error
+    # Not only JSONDecodeError: text that is no UTF-8 and numbers of thousands of digits raise others.
+    except (ValueError, RecursionError) as error:
+        raise InvalidMessage(f"the value is not JSON: {error}") from error

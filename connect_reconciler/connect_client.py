@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import httpx
 
 REQUEST_TIMEOUT_S = 10.0
 """Connect answers within milliseconds, but a validated PUT takes a second on a busy machine."""
+
+Offsets: TypeAlias = Mapping[tuple[str, int], int]
+"""The next offset to read, by topic and partition."""
 
 
 class ConnectUnavailable(Exception):
@@ -30,8 +33,9 @@ class ConnectorStatus:
 
     @property
     def cause(self) -> str:
-        """The innermost line of the trace: what really went wrong."""
-        causes = [line for line in self.trace.splitlines() if not line.startswith("\t")]
+        """The innermost exception of the trace: what really went wrong."""
+        lines = self.trace.splitlines()
+        causes = [line for line in lines if line.startswith("Caused by: ")] or lines[:1]
         return causes[-1].removeprefix("Caused by: ") if causes else "failed without a trace"
 
     @property
@@ -52,7 +56,7 @@ class ConnectClient:
 
     def connectors(self) -> dict[str, ConnectorStatus]:
         """Every connector by name, without those that are just being deleted or created."""
-        answer = self._call("GET", "/connectors?expand=status&expand=info").json()
+        answer = self._read("/connectors?expand=status&expand=info")
         whole = {name: described for name, described in answer.items() if all(map(described.get, ("status", "info")))}
         return {name: _status(described) for name, described in whole.items()}
 
@@ -74,19 +78,25 @@ class ConnectClient:
 
     def sink_offsets(self, name: str) -> dict[tuple[str, int], int]:
         """The next offset that a sink connector reads, by topic and partition."""
-        answer = self._call("GET", f"/connectors/{name}/offsets").json()["offsets"]
+        answer = self._read(f"/connectors/{name}/offsets")["offsets"]
         return {
             (entry["partition"]["kafka_topic"], entry["partition"]["kafka_partition"]): entry["offset"]["kafka_offset"]
             for entry in answer
         }
 
-    def put_sink_offsets(self, name: str, offsets: Mapping[tuple[str, int], int]) -> None:
+    def put_sink_offsets(self, name: str, offsets: Offsets) -> None:
         """Move a stopped sink connector. `ConnectUnavailable` until its tasks have left the group."""
         entries = [
             {"partition": {"kafka_topic": topic, "kafka_partition": partition}, "offset": {"kafka_offset": offset}}
             for (topic, partition), offset in offsets.items()
         ]
         self._call("PATCH", f"/connectors/{name}/offsets", json={"offsets": entries})
+
+    def _read(self, path: str) -> Any:
+        try:
+            return self._call("GET", path).json()
+        except ValueError as error:
+            raise ConnectUnavailable(f"GET {path}: what answers there is not Connect ({error})") from error
 
     def _call(self, method: str, path: str, json: Any = None) -> httpx.Response:
         try:

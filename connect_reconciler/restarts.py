@@ -15,17 +15,16 @@ class RestartBudget:
         self._limit = limit
         self._window_s = window_s
         self._restarts: deque[float] = deque()
-        self.in_a_row = 0
-        """Restarts since the connector last ran for `SETTLED_AFTER_S`."""
+        self._in_a_row = 0
         self._running_since: float | None = None
 
     def may_restart(self, now: float) -> bool:
         """Whether the pause is over and the window has room."""
         if self.exhausted(now):
             return False
-        if not self._restarts or self.in_a_row == 0:
+        if not self._restarts or self._in_a_row == 0:
             return True
-        return now - self._restarts[-1] >= min(FIRST_PAUSE_S * 2.0 ** (self.in_a_row - 1), LONGEST_PAUSE_S)
+        return now - self._restarts[-1] >= min(FIRST_PAUSE_S * 2.0 ** (self._in_a_row - 1), LONGEST_PAUSE_S)
 
     def exhausted(self, now: float) -> bool:
         """Whether the window's restarts are used up."""
@@ -36,7 +35,13 @@ class RestartBudget:
     def restarted(self, now: float) -> None:
         """Count one restart."""
         self._restarts.append(now)
-        self.in_a_row += 1
+        self._in_a_row += 1
+        self._running_since = None
+
+    def progressed(self) -> None:
+        """Forget the restarts so far: their cause was found and removed, so a next failure is another matter."""
+        self._restarts.clear()
+        self._in_a_row = 0
         self._running_since = None
 
     def seen_running(self, now: float) -> None:
@@ -44,4 +49,8 @@ class RestartBudget:
         if self._running_since is None:
             self._running_since = now
         elif now - self._running_since >= SETTLED_AFTER_S:
-            self.in_a_row = 0
+            self._in_a_row = 0
+
+    def seen_down(self) -> None:
+        """Call at every look that finds it not running."""
+        self._running_since = None

@@ -1,7 +1,6 @@
 """The topics of the platform. The broker makes none by itself, so that a misspelt name is an error."""
 
 from kafka import KafkaAdminClient
-from kafka.admin import NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
@@ -16,22 +15,30 @@ TOPICS = {
 """Partitions by topic."""
 
 
-def ensure_topics(bootstrap_servers: str) -> list[str]:
-    """Create the topics that are missing and return their names. Raises `KafkaError` while the broker is away."""
-    admin = KafkaAdminClient(
+def admin_client(bootstrap_servers: str) -> KafkaAdminClient:
+    """A client that gives up within seconds. Raises `KafkaError` while the broker is away."""
+    return KafkaAdminClient(
         bootstrap_servers=bootstrap_servers,
         request_timeout_ms=5000,
         bootstrap_timeout_ms=5000,
         # By default a client that lost its broker for a minute stays away 25 s longer than the broker.
         reconnect_backoff_max_ms=1000,
     )
+
+
+def ensure_topics(bootstrap_servers: str) -> list[str]:
+    """Create the topics that are missing and return their names. Raises `KafkaError` while the broker is away."""
+    admin = admin_client(bootstrap_servers)
     try:
-        missing = [name for name in TOPICS if name not in admin.list_topics()]
+        present = set(admin.list_topics())
+        missing = {name: partitions for name, partitions in TOPICS.items() if name not in present}
         if missing:
-            admin.create_topics([NewTopic(name, TOPICS[name], 1) for name in missing])
+            admin.create_topics(
+                {name: {"num_partitions": count, "replication_factor": 1} for name, count in missing.items()}
+            )
     except TopicAlreadyExistsError:
         # Another reconciler was faster.
         return []
     finally:
         admin.close()
-    return missing
+    return list(missing)

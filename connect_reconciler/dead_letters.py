@@ -1,0 +1,80 @@
+"""Messages that the target refused, written where Connect itself writes those that it cannot read."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from kafka import KafkaProducer
+
+from common.names import SINK_DEAD_LETTER_TOPIC
+from connect_reconciler.reading import ends, read, reader
+
+REMEMBERED = 10_000
+"""Letters a partition that are looked through for doubles: more than any batch that is taken over."""
+
+DELIVERY_TIMEOUT_S = 30
+REASON_CHARACTERS = 1000
+
+# The headers' names are Connect's own, so that one reader understands both writers.
+TOPIC, PARTITION, OFFSET, REASON = (
+    f"__connect.errors.{name}" for name in ("topic", "partition", "offset", "exception.message")
+)
+
+Origin = tuple[str, int, int]
+
+
+def write(refused: Sequence[tuple[Any, str]], bootstrap_servers: str) -> int:
+    """Write each (message, reason) that is not there yet; return how many. All are on the broker's disk afterwards.
+
+    Raises `KafkaError` with some of them written perhaps; calling again completes the rest.
+    """
+    if not refused:
+        return 0
+    present = _origins(bootstrap_servers)
+    new = [(message, reason) for message, reason in refused if _origin(message) not in present]
+    producer = KafkaProducer(
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        reconnect_backoff_max_ms=1000,
+        delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,
+        # The whole message plus headers: room for one of the broker's largest size.
+        max_request_size=2 * 1024 * 1024,
+        compression_type="gzip",
+    )
+    try:
+        sent = [
+            producer.send(
+                SINK_DEAD_LETTER_TOPIC, key=message.key, value=message.value, headers=_headers(message, reason)
+            )
+            for message, reason in new
+        ]
+        for each in sent:
+            each.get(timeout=DELIVERY_TIMEOUT_S)
+    finally:
+        producer.close(timeout=DELIVERY_TIMEOUT_S)
+    return len(new)
+
+
+def _headers(message: Any, reason: str) -> list[tuple[str, bytes]]:
+    topic, partition, offset = _origin(message)
+    texts = {TOPIC: topic, PARTITION: str(partition), OFFSET: str(offset), REASON: reason[:REASON_CHARACTERS]}
+    return [(name, text.encode(errors="replace")) for name, text in texts.items()]
+
+
+def _origin(message: Any) -> Origin:
+    return message.topic, message.partition, message.offset
+
+
+def _origins(bootstrap_servers: str) -> set[Origin]:
+    """Where the letters that are already there came from."""
+    with reader(bootstrap_servers) as consumer:
+        bounds = ends(consumer, SINK_DEAD_LETTER_TOPIC)
+        tail = {each: (max(first, last - REMEMBERED), last) for each, (first, last) in bounds.items()}
+        letters = read(consumer, tail)
+    found = set()
+    for letter in letters:
+        headers = {name: value or b"" for name, value in letter.headers}
+        partition, offset = headers.get(PARTITION, b""), headers.get(OFFSET, b"")
+        # A letter from anywhere else may lack them.
+        if partition.isdigit() and offset.isdigit():
+            found.add((headers.get(TOPIC, b"").decode(errors="replace"), int(partition), int(offset)))
+    return found
