@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -56,7 +57,7 @@ class Settings(StageSettings):
     s3_secret_key: SecretStr = SecretStr("cargo-secret-key")
     """Secret key of the object store."""
 
-    s3_bucket: str = "mlflow"
+    s3_bucket: str = Field(default="mlflow", pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     """Bucket of the artifacts; it is made when missing."""
 
     host: str = "127.0.0.1"
@@ -68,11 +69,12 @@ class Settings(StageSettings):
     allowed_hosts: str = "mlflow-server:*,localhost:*,127.0.0.1:*"
     """Host headers that the MLflow server accepts, separated by commas; others get 403, except on /health."""
 
-    @field_validator("tracking_uri")
+    @field_validator("tracking_uri", "s3_endpoint_url")
     @classmethod
     def _is_a_server(cls, value: str) -> str:
-        if not value.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https://")
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
         return value.rstrip("/")
 
     @field_validator("backend_store_uri")

@@ -10,7 +10,9 @@ from model_registry.settings import Settings
         ("MODEL_REGISTRY_BACKEND_STORE_URI", "postgresql://u:p@h/d", r"postgresql\+psycopg2://"),
         ("MODEL_REGISTRY_GROUP_PATTERN", "(", "no regular expression"),
         ("MODEL_REGISTRY_GROUP_PATTERN", "photo", "round brackets"),
-        ("MODEL_REGISTRY_TRACKING_URI", "mlruns", "http://"),
+        ("MODEL_REGISTRY_TRACKING_URI", "mlruns", "http://HOST:PORT"),
+        ("MODEL_REGISTRY_S3_ENDPOINT_URL", "http://", "http://HOST:PORT"),
+        ("MODEL_REGISTRY_S3_BUCKET", "A b", "match pattern"),
         ("MODEL_REGISTRY_MINIMUM_ACCURACY", "80", "less than or equal to 1"),
     ],
 )
