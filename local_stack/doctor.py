@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from common import names
+from common.network import BrokerAway, servers_that_listen
 from common.settings import (
     api_url,
     kafka_bootstrap_servers,
@@ -77,14 +78,16 @@ def topic() -> str:
     """The topic takes rows."""
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=kafka_bootstrap_servers(), request_timeout_ms=5000, bootstrap_timeout_ms=5000
+            bootstrap_servers=servers_that_listen(kafka_bootstrap_servers()),
+            request_timeout_ms=5000,
+            bootstrap_timeout_ms=5000,
         )
         try:
             partitions = consumer.partitions_for_topic(names.SOURCE_TOPIC)
         finally:
             consumer.close()
-    except (KafkaError, ValueError, OSError) as error:
-        raise Broken(f"the broker does not answer ({error})", RESTART.format("broker")) from error
+    except (BrokerAway, KafkaError) as error:
+        raise Broken(str(error), RESTART.format("broker")) from error
     if not partitions:
         raise Broken(f"the topic {names.SOURCE_TOPIC} does not exist", RESTART.format("connect-reconciler"))
     return f"{names.SOURCE_TOPIC} has {len(partitions)} partitions"

@@ -5,6 +5,8 @@ import psycopg2
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
+from common.network import BrokerAway, servers_that_listen
+
 
 def http_answers(url: str) -> bool:
     """Whether `url` answers 200."""
@@ -18,10 +20,10 @@ def kafka_answers(bootstrap_servers: str) -> bool:
     """Whether a broker takes requests."""
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=bootstrap_servers, request_timeout_ms=2000, bootstrap_timeout_ms=2000
+            bootstrap_servers=servers_that_listen(bootstrap_servers), request_timeout_ms=2000, bootstrap_timeout_ms=2000
         )
         admin.close()
-    except (KafkaError, ValueError, OSError):
+    except (BrokerAway, KafkaError):
         return False
     return True
 
