@@ -21,7 +21,7 @@ from local_stack.stack import known_service, running
 from local_stack.supervision import Supervisor
 from local_stack.tables import account_lines
 
-FREE_OFFSET = "21000"
+FREE_OFFSET = "22500"
 
 
 def fake_java(folder: Path, version: str) -> Path:
@@ -49,11 +49,11 @@ def test_an_old_java_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_busy_ports_are_all_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARGO_PORT_OFFSET", FREE_OFFSET)
     check_ports()
-    servers = [socket.create_server(("127.0.0.1", port)) for port in (26432, 29000)]
+    servers = [socket.create_server(("127.0.0.1", port)) for port in (27932, 30500)]
     with servers[0], servers[1], pytest.raises(UserError) as caught:
         check_ports()
-    assert "26432 (source-postgres" in str(caught.value)
-    assert "29000 (api" in str(caught.value)
+    assert "27932 (source-postgres" in str(caught.value)
+    assert "30500 (api" in str(caught.value)
     assert f"process {os.getpid()}" in str(caught.value)
 
 
