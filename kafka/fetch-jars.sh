@@ -38,8 +38,14 @@ for profile in "$@"; do
     echo "Fetching the jars of $folder"
     # Fetched beside and moved when checked: an interrupted run leaves nothing that looks complete.
     staging=$(mktemp -d "$PWD/.jars.XXXXXX")
-    trap 'rm -rf "$staging"' EXIT INT TERM
-    mvn -B -q -C -Dstyle.color=never -f pom.xml -P "$profile" -Dout="$staging" dependency:copy-dependencies
+    trap 'rm -rf "$staging"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    mvn -B -q -C -Dstyle.color=never -f pom.xml -P "$profile" -Dout="$staging" dependency:copy-dependencies || {
+        echo "error: Maven could not fetch the jars of $folder; see its message above and run this again." >&2
+        echo "An 'unknown host' in it may only mean that the usual repository lacks the artefact: Maven asks another then." >&2
+        exit 1
+    }
     if ! complete "$staging" "$folder"; then
         echo "error: the jars fetched for $folder are not those of kafka/jars.sha256:" >&2
         grep "  $folder/" jars.sha256 | (cd "$staging" && sha256 -c --quiet - >&2) || true
