@@ -1,0 +1,98 @@
+"""Connect's REST interface, played by a table of connectors; everything above HTTP is the real thing."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
+from common.service import Health
+from connect_reconciler.connect_client import ConnectClient
+from connect_reconciler.reconciler import Reconciler
+from connect_reconciler.settings import Settings
+from connect_reconciler.sink_mender import SinkMender, TargetAway
+
+
+class PlayedConnect:
+    """Answers as Connect 4.3 does (status codes and shapes noted from a real worker) and writes down what is asked."""
+
+    def __init__(self) -> None:
+        self.connectors: dict[str, dict[str, Any]] = {}
+        self.offsets: dict[int, int] = {0: 0}
+        self.asked: list[str] = []
+        self.answer_all: httpx.Response | None = None
+        self.away = False
+
+    def add(self, name: str, config: dict[str, str], state: str = "RUNNING", *tasks: str, trace: str = "") -> None:
+        self.connectors[name] = {
+            "info": {"name": name, "config": {**config, "name": name}},
+            "status": {
+                "connector": {"state": state},
+                "tasks": [{"id": number, "state": task, "trace": trace} for number, task in enumerate(tasks)],
+            },
+        }
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        if self.away:
+            raise httpx.ConnectError("refused", request=request)
+        if self.answer_all is not None:
+            return self.answer_all
+        path = request.url.path
+        if request.method == "GET" and path == "/connectors":
+            return httpx.Response(200, json=self.connectors)
+        if request.method == "GET" and path.endswith("/offsets"):
+            entries = [
+                {"partition": {"kafka_topic": "t", "kafka_partition": number}, "offset": {"kafka_offset": offset}}
+                for number, offset in self.offsets.items()
+            ]
+            return httpx.Response(200, json={"offsets": entries})
+        query = f"?{request.url.query.decode()}" if request.url.query else ""
+        self.asked.append(f"{request.method} {path}{query}")
+        if request.method == "PUT" and path.endswith("/config"):
+            self.add(path.split("/")[2], json.loads(request.content), "RUNNING")
+        return httpx.Response(202)
+
+
+class PlayedMender(SinkMender):
+    """Without a database: `target_away` is the reason that it gives, `steps` what stepping over does."""
+
+    target_away: str | None = None
+    mended = 0
+    refuses = False
+
+    def check_target(self) -> None:
+        if self.target_away:
+            raise TargetAway(self.target_away)
+
+    def mend(self, cause: str) -> bool:
+        self.mended += 1
+        return self.refuses
+
+
+WANTED = {SINK_CONNECTOR: {"topics": "t"}, SOURCE_CONNECTOR: {"slot.name": "s"}}
+
+
+@pytest.fixture
+def connect() -> PlayedConnect:
+    return PlayedConnect()
+
+
+@pytest.fixture
+def client(connect: PlayedConnect) -> ConnectClient:
+    return ConnectClient("http://connect", httpx.MockTransport(connect.handle))
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health()
+
+
+@pytest.fixture
+def mender(client: ConnectClient) -> PlayedMender:
+    return PlayedMender(client, "unused", "unused")
+
+
+@pytest.fixture
+def reconciler(client: ConnectClient, health: Health, mender: PlayedMender) -> Reconciler:
+    return Reconciler(Settings(restarts=3, restart_window_s=100), client, WANTED, health, mender)
