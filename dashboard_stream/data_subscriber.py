@@ -9,13 +9,13 @@ import typer
 from common.cli import run
 from common.logs import configure_logging
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
+from common.network import BrokerAway
 from common.service import Health, serve_health, stop_event
 from common.waiting import Backoff
 from dashboard_stream.api_client import ApiAway, PredictionApi
 from dashboard_stream.batches import Batch
 from dashboard_stream.dead_letter_topic import DeadLetterTopic
 from dashboard_stream.lag import LagReporter
-from dashboard_stream.network import BrokerAway
 from dashboard_stream.prediction_store import PredictionStore
 from dashboard_stream.processing import Processor
 from dashboard_stream.settings import Settings

@@ -7,8 +7,8 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from common.names import DEAD_LETTER_TOPIC
+from common.network import BrokerAway, servers_that_listen
 from dashboard_stream.batches import DeadLetter
-from dashboard_stream.network import BrokerAway, servers_that_listen
 
 ANSWER_S = 10.0
 

@@ -7,9 +7,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
+from common.network import BrokerAway, servers_that_listen
 from common.service import Health
 from dashboard_stream.metrics import LAG
-from dashboard_stream.network import BrokerAway, servers_that_listen
 
 log = logging.getLogger(__name__)
 EVERY_S = 2.0

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
+from common.network import BrokerAway
 from common.rows import CargoRow
 from common.service import Health
 from dashboard_stream import metrics
 from dashboard_stream.api_client import Answer, ApiAway, Refusal, TryLater
 from dashboard_stream.batches import Batch, DeadLetter, Partition, Prediction
-from dashboard_stream.network import BrokerAway
 from dashboard_stream.prediction_store import RowsRefused
 from dashboard_stream.stopping import Stopped, unless_stopped
 from dashboard_stream.target_database import DatabaseAway

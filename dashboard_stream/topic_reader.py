@@ -10,9 +10,9 @@ from kafka.errors import KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
+from common.network import BrokerAway, servers_that_listen
 from dashboard_stream.batches import Message, Partition
 from dashboard_stream.metrics import REBUILDS
-from dashboard_stream.network import BrokerAway, servers_that_listen
 
 log = logging.getLogger(__name__)
 

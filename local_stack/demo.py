@@ -64,7 +64,7 @@ class Demo:
                     self._read(supervisor)
                     live.update(self._screen(), refresh=self._console.is_terminal)
                     if not self._console.is_terminal and time.monotonic() >= next_line:
-                        self._console.print(self._line())
+                        self._console.print(self._line(), soft_wrap=True)
                         next_line = time.monotonic() + PLAIN_LINE_EVERY_S
                     if self._first_prediction and stream_until is None:
                         stream_until = time.monotonic() + (duration_s or float("inf"))
@@ -107,5 +107,5 @@ class Demo:
         memory = sum(state.memory for state in self._states)
         self._console.print(self._screen())
         for line in account_lines(account, seconds, memory):
-            self._console.print(line)
+            self._console.print(line, soft_wrap=True)
         return account.balanced

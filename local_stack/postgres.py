@@ -59,7 +59,7 @@ def prepare(cluster: Cluster, state_dir: Path) -> list[str]:
     """
     home, binaries = _home(cluster, state_dir), _binaries()
     data = home / "data"
-    owner = _service_user() if os.geteuid() == 0 else None
+    owner = pwd.getpwnam(SERVICE_USER) if os.geteuid() == 0 else None
     if owner:
         binaries = _reachable_copy(binaries)
     home.mkdir(parents=True, exist_ok=True)
@@ -103,16 +103,15 @@ def _binaries() -> Path:
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
-def _service_user() -> pwd.struct_passwd:
+def ensure_service_user() -> None:
+    """As root, create the system user that the servers run as. Call once, before the servers start side by side."""
+    if os.geteuid() != 0:
+        return
     try:
-        return pwd.getpwnam(SERVICE_USER)
+        pwd.getpwnam(SERVICE_USER)
     except KeyError:
-        subprocess.run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVICE_USER],  # noqa: S607
-            # Both servers may try at once; the second to come finds the user there.
-            check=False,
-        )
-        return pwd.getpwnam(SERVICE_USER)
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", SERVICE_USER]
+        subprocess.run(command, check=True)
 
 
 def open_to_everyone(path: Path) -> bool:

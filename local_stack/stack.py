@@ -8,6 +8,7 @@ from common.cli import UserError
 from common.waiting import wait_until
 from local_stack.data_sets import prepare_data_sets, remember_data_set
 from local_stack.ports import check_ports
+from local_stack.postgres import ensure_service_user
 from local_stack.services import SERVICES
 from local_stack.settings import Settings
 from local_stack.status import ServiceState, service_states
@@ -25,6 +26,7 @@ def start(settings: Settings, environment: dict[str, str]) -> Supervisor:
     if supervisor.running():
         raise UserError("the stack is up already. See it with `make status`, end it with `make down-local`.")
     check_ports()
+    ensure_service_user()
     remember_data_set(settings)
     # The services run in the state folder: what was given relative to the caller's folder is made absolute.
     state = {

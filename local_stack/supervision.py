@@ -89,11 +89,12 @@ class Supervisor:
 
     def _program_section(self, service: Service) -> str:
         command = " ".join(f'"{_escape(part)}"' for part in service.command)
-        # A job may fail while what it needs is away: it is tried again. A service is expected to stay.
+        # A job waits for what it needs and ends with 0, or with a message that trying again would only repeat; one that
+        # is killed is started again. A service is expected to stay.
         restart = "unexpected" if service.job else "true"
         return (
             f"[program:{service.name}]\ncommand={command}\n"
-            f"autorestart={restart}\nexitcodes=0\nstartsecs={0 if service.job else 1}\n"
+            f"autorestart={restart}\nexitcodes=0,1,2\nstartsecs={0 if service.job else 1}\n"
             # Tries that fail at once are spaced out by supervisord, one second more each time.
             "startretries=20\n"
             f"stopsignal={service.stop_signal}\nstopwaitsecs=20\nkillasgroup=true\n"

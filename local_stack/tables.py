@@ -25,7 +25,10 @@ def figures_table(figures: Figures) -> Table:
 
 def links_table() -> Table:
     """Where to look for oneself."""
-    table = Table(title="Look for yourself", title_justify="left", show_header=False)
+    table = Table(title="Look for yourself", title_justify="left", show_header=False, box=None)
+    # Folded lines could not be copied.
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, overflow="ignore")
     table.add_row("API", f"http://localhost:{local_port(8000)}/docs")
     table.add_row("MLflow", f"http://localhost:{local_port(5001)}")
     table.add_row("Connect", f"http://localhost:{local_port(8083)}/connectors?expand=status")

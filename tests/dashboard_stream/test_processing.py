@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from common.network import BrokerAway
 from common.service import Health
 from dashboard_stream.batches import Batch, DeadLetter, Partition, Prediction
-from dashboard_stream.network import BrokerAway
 from dashboard_stream.prediction_store import RowsRefused
 from dashboard_stream.processing import Processor
 from dashboard_stream.stopping import Stopped
