@@ -49,6 +49,9 @@ for profile in "$@"; do
     if ! complete "$staging" "$folder"; then
         echo "error: the jars fetched for $folder are not those of kafka/jars.sha256:" >&2
         grep "  $folder/" jars.sha256 | (cd "$staging" && sha256 -c --quiet - >&2) || true
+        find "$staging/$folder" -name '*.jar' | while read -r jar; do
+            grep -q "  $folder/${jar##*/}\$" jars.sha256 || echo "$folder/${jar##*/}: not listed" >&2
+        done
         exit 1
     fi
     rm -rf "jars/$folder"
