@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psycopg2
-from kafka.admin import MemberToRemove
 
 from common.names import SINK_CONNECTOR, SOURCE_TOPIC
 from common.postgres import Connection
@@ -20,7 +19,6 @@ from common.waiting import wait_until
 from connect_reconciler import dead_letters
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable, Offsets
 from connect_reconciler.reading import ends, read, reader
-from connect_reconciler.topics import admin_client
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +26,8 @@ BATCH = 2000
 """Messages a partition. The sink polls 500 in all, and may fail up to a second of work behind its last commit."""
 
 STOP_TIMEOUT_S = 30.0
-LEAVE_TIMEOUT_S = 60.0
-"""Longer than a consumer's session of 45 s: should removing the member fail, the broker does it then."""
+LEAVE_TIMEOUT_S = 30.0
+"""Connect refuses to change the offsets while the sink's group has members; one that was killed is in it for 5 s."""
 
 STATEMENT_TIMEOUT_MS = 30_000
 """A table that someone has locked must not hold the reconciler for ever."""
@@ -56,18 +54,12 @@ def step_over(connect: ConnectClient, bootstrap_servers: str, target: Connection
     Raises `psycopg2.Error`, `KafkaError`, `UserError` or `ConnectUnavailable` with no offset moved. The sink is resumed
     in any case; where that fails too, the next look at Connect does it.
     """
-    status = connect.connectors().get(SINK_CONNECTOR)
-    if status is None:
-        raise ConnectUnavailable(f"{SINK_CONNECTOR} is gone")
-    group_instance = status.config.get("consumer.override.group.instance.id")
     connect.stop(SINK_CONNECTOR)
     try:
         wait_until(lambda: _stopped(connect), f"{SINK_CONNECTOR} stopped", STOP_TIMEOUT_S)
         messages, behind = _next_batch(bootstrap_servers, connect.sink_offsets(SINK_CONNECTOR))
         refused = _take_over(messages, bootstrap_servers, target)
         if behind:
-            if group_instance:
-                _remove_from_group(bootstrap_servers, group_instance)
             wait_until(lambda: _move(connect, behind), f"offsets of {SINK_CONNECTOR} moved", LEAVE_TIMEOUT_S)
         log.warning("took over %d messages from the sink, %d of them dead letters", len(messages), refused)
         return TakenOver(len(messages), refused)
@@ -78,15 +70,6 @@ def step_over(connect: ConnectClient, bootstrap_servers: str, target: Connection
 def _stopped(connect: ConnectClient) -> bool:
     status = connect.connectors().get(SINK_CONNECTOR)
     return status is not None and status.state == "STOPPED" and not status.task_states
-
-
-def _remove_from_group(bootstrap_servers: str, group_instance: str) -> None:
-    """A static member does not leave when it stops; until it has, Connect refuses to change the offsets."""
-    admin = admin_client(bootstrap_servers)
-    try:
-        admin.remove_group_members(f"connect-{SINK_CONNECTOR}", [MemberToRemove(group_instance_id=group_instance)])
-    finally:
-        admin.close()
 
 
 def _move(connect: ConnectClient, offsets: Offsets) -> bool:

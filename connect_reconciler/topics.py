@@ -15,20 +15,15 @@ TOPICS = {
 """Partitions by topic."""
 
 
-def admin_client(bootstrap_servers: str) -> KafkaAdminClient:
-    """A client that gives up within seconds. Raises `KafkaError` while the broker is away."""
-    return KafkaAdminClient(
+def ensure_topics(bootstrap_servers: str) -> list[str]:
+    """Create the topics that are missing and return their names. Raises `KafkaError` while the broker is away."""
+    admin = KafkaAdminClient(
         bootstrap_servers=bootstrap_servers,
         request_timeout_ms=5000,
         bootstrap_timeout_ms=5000,
         # By default a client that lost its broker for a minute stays away 25 s longer than the broker.
         reconnect_backoff_max_ms=1000,
     )
-
-
-def ensure_topics(bootstrap_servers: str) -> list[str]:
-    """Create the topics that are missing and return their names. Raises `KafkaError` while the broker is away."""
-    admin = admin_client(bootstrap_servers)
     try:
         present = set(admin.list_topics())
         missing = {name: partitions for name, partitions in TOPICS.items() if name not in present}

@@ -150,7 +150,7 @@ def test_connect_away_is_said_and_nothing_is_raised(
     assert reconciler.turn(0) is False
     assert "connect" in health.ready()[1]["missing"]
     connect.away = False
-    connect.answer_all = httpx.Response(404, text="another server on that port")
+    connect.answer_all = httpx.Response(403, text="another server on that port")
     assert reconciler.turn(1) is False
     connect.answer_all = None
     assert reconciler.turn(2) is True
