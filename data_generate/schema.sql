@@ -24,10 +24,16 @@ create table if not exists dbz_heartbeat (
     ts timestamptz not null default now()
 );
 
+-- The heartbeat is published too: only what the connector receives lets it confirm that the log may go. Without it,
+-- other tables' writes would pile up behind the slot while cargo is idle.
 do $$
 begin
     if not exists (select from pg_publication where pubname = 'dbz_cargo') then
-        create publication dbz_cargo for table cargo;
+        create publication dbz_cargo for table cargo, dbz_heartbeat;
+    elsif not exists (
+        select from pg_publication_tables where pubname = 'dbz_cargo' and tablename = 'dbz_heartbeat'
+    ) then
+        alter publication dbz_cargo add table dbz_heartbeat;
     end if;
 end
 $$;
