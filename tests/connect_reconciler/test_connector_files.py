@@ -9,6 +9,7 @@ from common.cli import UserError
 from common.names import SINK_CONNECTOR, SINK_DEAD_LETTER_TOPIC, SOURCE_CONNECTOR, SOURCE_TOPIC
 from common.paths import REPOSITORY
 from connect_reconciler.connector_files import wanted_connectors
+from local_stack import kafka_processes
 
 FILES = REPOSITORY / "kafka"
 
@@ -37,6 +38,23 @@ def test_the_worker_lets_every_placeholder_through() -> None:
         for key, value in config.items():
             if "password" in key or "user" in key:
                 assert re.fullmatch(r"\$\{env:\w+\}", value), f"{key} is written out"
+
+
+def test_the_local_stack_gives_the_worker_exactly_these_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jars" / "kafka").mkdir(parents=True)
+    monkeypatch.setattr(kafka_processes, "JARS", tmp_path / "jars")
+    monkeypatch.setattr(kafka_processes, "kafka_answers", lambda _: True)
+    monkeypatch.setattr(kafka_processes, "find_java", lambda _: "java")
+    _, environment = kafka_processes.prepare_connect(tmp_path / "home")
+    files = "".join(file.read_text() for file in FILES.glob("*_connector.json"))
+    assert set(re.findall(r"\$\{env:([^}]*)\}", files)) == set(environment)
+
+
+@pytest.mark.parametrize("file", sorted(FILES.glob("*_connector.json")), ids=lambda file: file.name)
+def test_no_address_is_written_out(file: Path) -> None:
+    assert not re.search(r"localhost|host\.docker|\d+\.\d+\.\d+\.\d+|:\d", file.read_text())
 
 
 @pytest.mark.parametrize("text", ["", "not json", "[]", '{"name": "x"}', '{"name": "x", "config": 3}'])
