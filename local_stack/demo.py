@@ -1,5 +1,6 @@
 """The demonstration: starts the stack, streams, shows what flows, and ends with an account of every row."""
 
+import signal
 import time
 from datetime import UTC, datetime
 
@@ -44,6 +45,9 @@ class Demo:
         """Return whether every row committed before the end has exactly one prediction or dead letter."""
         supervisor = Supervisor(self._settings.state_dir)
         own = not supervisor.running()
+        # Asked to end or robbed of its terminal, it takes account and stops the stack as on Ctrl-C.
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.default_int_handler)
         if own:
             supervisor = stack.start(self._settings, STREAM)
         try:
