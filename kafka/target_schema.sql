@@ -38,3 +38,23 @@ create table if not exists cargo_dead_letter (
 
 -- The same row may reach the topic twice; it is one dead letter all the same.
 create unique index if not exists cargo_dead_letter_id on cargo_dead_letter (id) where id is not null;
+create index if not exists cargo_dead_letter_recorded_at on cargo_dead_letter (recorded_at);
+
+-- Dashboards read as a role that can do nothing else. Where the tables' owner may not create roles, an administrator
+-- creates it beforehand, with a password of their own.
+do $$
+begin
+    if not exists (select from pg_roles where rolname = 'dashboardreader')
+        and exists (select from pg_roles where rolname = current_user and (rolcreaterole or rolsuper))
+    then
+        create role dashboardreader login password 'dashboardreaderpassword';
+        alter role dashboardreader set default_transaction_read_only = on;
+        -- Panels ask anew every second; a slow statement must end before many of them pile up.
+        alter role dashboardreader set statement_timeout = '5s';
+    end if;
+    if exists (select from pg_roles where rolname = 'dashboardreader') then
+        execute format('grant usage on schema %I to dashboardreader', current_schema());
+        grant select on cargo, cargo_prediction, cargo_dead_letter to dashboardreader;
+    end if;
+end
+$$;

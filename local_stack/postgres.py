@@ -36,7 +36,8 @@ SOURCE = Cluster("source-postgres", 5432, (("myuser", "mypassword", "mydatabase"
 TARGET = Cluster(
     "target-postgres",
     5433,
-    (("targetuser", "targetpassword", "targetdatabase", ""), ("mlflow", "mlflowpassword", "mlflow", "")),
+    # The target's owner also creates the role that dashboards read as.
+    (("targetuser", "targetpassword", "targetdatabase", "createrole"), ("mlflow", "mlflowpassword", "mlflow", "")),
 )
 
 CONFIGURATION = """
