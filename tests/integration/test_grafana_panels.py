@@ -101,11 +101,15 @@ def schema(stack: Stack) -> Iterator[str]:
             cursor.execute(f"drop schema {name} cascade")
 
 
+def connected_as_grafana(stack: Stack, options: str = "") -> Connection:
+    url = stack.target_url.replace("targetuser:targetpassword@", "dashboardreader:dashboardreaderpassword@")
+    return psycopg2.connect(url, options=options)
+
+
 @pytest.fixture
 def reader(stack: Stack, schema: str) -> Iterator[Connection]:
     """Connected as Grafana is, looking at the schema above."""
-    url = stack.target_url.replace("targetuser:targetpassword@", "dashboardreader:dashboardreaderpassword@")
-    connection = psycopg2.connect(url, options=f"-csearch_path={schema}")
+    connection = connected_as_grafana(stack, f"-csearch_path={schema}")
     try:
         yield connection
     finally:
@@ -139,6 +143,15 @@ def test_a_panel_shows_what_the_rows_say(reader: Connection, title: str) -> None
 def test_a_panel_is_empty_rather_than_wrong_when_nothing_happened(reader: Connection, title: str) -> None:
     _, rows = show(reader, title, at(3600), at(3630))
     assert rows == ([] if title != "Throughput" else [(epoch(3600 + 5 * turn), 0) for turn in range(6)])
+
+
+def test_the_live_tables_answer_every_panel(stack: Stack) -> None:
+    reader = connected_as_grafana(stack)
+    try:
+        for title in panels():
+            show(reader, title, datetime.now(UTC) - timedelta(hours=1), datetime.now(UTC))
+    finally:
+        reader.close()
 
 
 def test_throughput_leaves_out_intervals_that_the_time_range_cuts(reader: Connection) -> None:
