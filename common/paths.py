@@ -7,4 +7,7 @@ IMAGE_ROOT = REPOSITORY / "api_serving"
 """Holds one folder a data set (`monday/`, `tuesday/`), each with one folder a class."""
 
 MANIFESTS = REPOSITORY / "data_generate"
+SECRETS = REPOSITORY / "kafka" / "secrets"
+"""The connectors' passwords, a file each."""
+
 CACHE = REPOSITORY / ".cache"

@@ -1,15 +1,33 @@
 """Connections to PostgreSQL that wait for the server, and schemas that may be applied again and again."""
 
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
+from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from common.cli import UserError
 from common.waiting import STARTUP_TIMEOUT_S, retrying
 
-__all__ = ["Connection", "apply_schema", "connect", "describe"]
+__all__ = ["Connection", "Role", "apply_roles", "apply_schema", "connect", "describe"]
+
+log = logging.getLogger(__name__)
+
+SCHEMA_LOCK = "select pg_advisory_xact_lock(hashtext('cargo schema'))"
+"""Lets several services apply a schema at once: `create table if not exists` alone can collide."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """A login role of one service. `attributes` are PostgreSQL's own words, such as `replication`."""
+
+    name: str
+    password: str = field(repr=False)
+    attributes: str = ""
 
 
 def describe(url: str) -> str:
@@ -43,10 +61,29 @@ def connect(url: str, application: str, timeout_s: float = STARTUP_TIMEOUT_S) ->
 
 
 def apply_schema(connection: Connection, schema: Path) -> None:
-    """Run an idempotent SQL file in one transaction.
+    """Run an idempotent SQL file in one transaction."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute(SCHEMA_LOCK)
+        cursor.execute(schema.read_text())
 
-    The advisory lock lets several services apply it at once: `create table if not exists` alone can collide.
+
+def apply_roles(connection: Connection, roles: Sequence[Role], grants: Path) -> None:
+    """Make the services' login roles, set their passwords, and run the file that says what each may do.
+
+    Where this connection's own role may not make roles, it leaves everything as it is and says so.
     """
     with connection, connection.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(hashtext('cargo schema'))")
-        cursor.execute(schema.read_text())
+        cursor.execute(SCHEMA_LOCK)
+        cursor.execute("select rolsuper or rolcreaterole from pg_roles where rolname = current_user")
+        if cursor.fetchone() != (True,):
+            log.warning("no roles made for single services: this user may not; they can use its own")
+            return
+        for role in roles:
+            cursor.execute("select from pg_roles where rolname = %s", (role.name,))
+            statement = sql.SQL("{} role {} login {} password %s").format(
+                sql.SQL("alter" if cursor.rowcount else "create"),
+                sql.Identifier(role.name),
+                sql.SQL(role.attributes),  # a constant of ours
+            )
+            cursor.execute(statement, (role.password,))
+        cursor.execute(grants.read_text())

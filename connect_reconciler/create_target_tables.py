@@ -1,29 +1,64 @@
-"""Creates the target database's tables where they are missing, and ends."""
+"""Creates the target database's tables and roles where they are missing."""
 
 import logging
+from contextlib import closing
+from typing import Annotated
 
+import psycopg2
 import typer
 
-from common.cli import run
+from common.cli import UserError, run
 from common.logs import configure_logging
-from common.postgres import apply_schema, connect, describe
+from common.postgres import Role, apply_roles, apply_schema, connect, describe
+from common.secret_files import read_secret
+from common.service import Health, serve_health, stop_event
+from common.waiting import STARTUP_TIMEOUT_S
 from connect_reconciler.settings import Settings
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
+LOOK_EVERY_S = 15.0
 
-@app.command()
-def main() -> None:
-    """Create the target database's tables where they are missing, and end."""
+
+def create_tables(settings: Settings, timeout_s: float) -> None:
+    """Wait up to `timeout_s` for the database and create what is missing. Needs the database's owner."""
+    roles = (
+        Role("sinkuser", read_secret(settings.sink_password_file)),
+        Role("reconcileruser", settings.password.get_secret_value()),
+        Role("writeruser", settings.writer_password.get_secret_value()),
+    )
+    with closing(connect(settings.target_database_url, "create_target_tables", timeout_s)) as connection:
+        apply_schema(connection, settings.files / "target_schema.sql")
+        apply_roles(connection, roles, settings.files / "target_roles.sql")
+
+
+@app.command(help=__doc__)
+def main(
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Look again every 15 s, so that a database that was replaced gets them too.")
+    ] = False,
+) -> None:
+    """Create them, and end unless told to stay."""
     configure_logging()
     settings = Settings()
-    connection = connect(settings.target_database_url, "create_target_tables")
-    try:
-        apply_schema(connection, settings.files / "target_schema.sql")
-    finally:
-        connection.close()
-    log.info("the tables of %s are there", describe(settings.target_database_url))
+    if not stay:
+        create_tables(settings, STARTUP_TIMEOUT_S)
+        log.info("the tables of %s are there", describe(settings.target_database_url))
+        return
+    stop = stop_event()
+    health = Health(stale_after_s=4 * LOOK_EVERY_S)
+    health.lacks("tables", "not looked at yet")
+    serve_health(health, settings.health_host, settings.health_port)
+    while not stop.is_set():
+        health.beat()
+        try:
+            create_tables(settings, 0)
+            health.has("tables")
+        except (UserError, psycopg2.Error) as error:
+            health.lacks("tables", " ".join(str(error).split()))
+        # While something is missing others wait for it.
+        stop.wait(LOOK_EVERY_S if health.ready()[0] else 1.0)
 
 
 if __name__ == "__main__":

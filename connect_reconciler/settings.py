@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from common.paths import REPOSITORY
+from common.paths import REPOSITORY, SECRETS
 from common.settings import StageSettings, kafka_bootstrap_servers, local_port, target_database_url
 
 
@@ -40,3 +40,12 @@ class Settings(StageSettings):
 
     health_port: int = Field(default_factory=lambda: local_port(9102))
     """Port of the same."""
+
+    password: SecretStr = SecretStr("reconcilerpassword")
+    """Given to the reconciler's own role by `create_target_tables.py`, which runs as the database's owner."""
+
+    writer_password: SecretStr = SecretStr("writerpassword")
+    """The same for the subscriber."""
+
+    sink_password_file: Path = SECRETS / "target-password"
+    """Holds the same for the sink connector."""

@@ -133,7 +133,7 @@ def main(
     serve_health(health, settings.health_host, settings.health_port)
     database = SourceDatabase(settings.source_database_url, health, stop)
     try:
-        database.apply(Path(__file__).with_name(schema))
+        database.prepare(source.table, Path(__file__).with_name(schema))
         if bulk:
             loaded = database.load_once(bulk)
             INSERTED.labels(bulk.dataset).inc(loaded)

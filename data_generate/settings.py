@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from common.paths import MANIFESTS
+from common.paths import MANIFESTS, SECRETS
 from common.settings import StageSettings, local_port, source_database_url
 
 
@@ -32,3 +32,9 @@ class Settings(StageSettings):
     """Port that /livez, /readyz and /metrics are served on."""
     heartbeat_file: Path | None = None
     """Touched at each turn of the loop, for checks without HTTP; empty = none."""
+    generator_password: SecretStr = SecretStr("generatorpassword")
+    """Given to the generator's own role by `create_source_tables.py`, which runs as the database's owner."""
+    trainer_password: SecretStr = SecretStr("trainerpassword")
+    """The same for the trainer, who reads the table."""
+    cdc_password_file: Path = SECRETS / "source-password"
+    """Holds the same for the source connector."""

@@ -34,6 +34,10 @@ class Stopped(Exception):
     """The worker was told to stop while the database was away."""
 
 
+class TableMissing(Exception):
+    """Whoever owns the database has not made the tables yet."""
+
+
 class SourceDatabase:
     """One connection, opened when needed and again whenever the server was away.
 
@@ -46,9 +50,19 @@ class SourceDatabase:
         self._connection: Connection | None = None
         self._first_answer_by_s = time.monotonic() + STARTUP_TIMEOUT_S
 
-    def apply(self, schema: Path) -> None:
-        """Create what `schema` lists and what is missing."""
-        self._until_done(lambda connection: apply_schema(connection, schema))
+    def prepare(self, table: str, schema: Path) -> None:
+        """Create what `schema` lists and what is missing; a role that may not create waits until `table` is there."""
+
+        def work(connection: Connection) -> None:
+            with connection, connection.cursor() as cursor:
+                cursor.execute("select has_schema_privilege('public', 'create'), to_regclass(%s) is null", (table,))
+                may_create, missing = cursor.fetchone() or (False, True)
+            if may_create:
+                apply_schema(connection, schema)
+            elif missing:
+                raise TableMissing(f"there is no table {table} yet; create_source_tables.py makes it")
+
+        self._until_done(work)
 
     def load_once(self, manifest: Manifest) -> int:
         """COPY all rows of a manifest, unless this very manifest was loaded before; return how many were loaded.
@@ -109,6 +123,9 @@ class SourceDatabase:
             except UserError as error:
                 if time.monotonic() > self._first_answer_by_s:
                     raise
+                self._health.lacks("database", str(error))
+                backoff.pause()
+            except TableMissing as error:
                 self._health.lacks("database", str(error))
                 backoff.pause()
             except GONE as error:

@@ -69,6 +69,12 @@ class Settings(StageSettings):
     allowed_hosts: str = "mlflow-server:*,localhost:*,127.0.0.1:*"
     """Host headers that the MLflow server accepts, separated by commas; others get 403, except on /health."""
 
+    health_host: str = "127.0.0.1"
+    """Address of /livez, /readyz and /metrics of `first_champion.py`."""
+
+    health_port: int = Field(default_factory=lambda: local_port(9104), ge=1, le=65535)
+    """Port of the same."""
+
     @field_validator("tracking_uri", "s3_endpoint_url")
     @classmethod
     def _is_a_server(cls, value: str) -> str:

@@ -1,0 +1,94 @@
+"""Sees to it that there is a champion: trains and registers one when there is none, and stays to look again.
+
+Training is a process of its own, so that its memory is given back; between looks this one holds next to nothing.
+"""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import typer
+
+from common.cli import run
+from common.logs import configure_logging
+from common.names import CHAMPION, MODEL_NAME
+from common.service import Health, serve_health, stop_event
+from common.waiting import Backoff
+from model_registry.settings import Settings
+
+log = logging.getLogger(__name__)
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+LOOK_EVERY_S = 15.0
+TURN_S = 1.0
+"""How often a running training is looked at."""
+
+
+class RegistryAway(Exception):
+    """The MLflow server does not answer, or not as one that is ready."""
+
+
+def champion_version(tracking_uri: str) -> str | None:
+    """The champion's version, None when there is none. Raises `RegistryAway`."""
+    name = urllib.parse.urlencode({"name": MODEL_NAME, "alias": CHAMPION})
+    try:
+        address = f"{tracking_uri}/api/2.0/mlflow/registered-models/alias?{name}"
+        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - an http address, by the settings
+            return str(json.load(answer)["model_version"]["version"])
+    except urllib.error.HTTPError as error:
+        if error.code in {400, 404}:
+            return None
+        raise RegistryAway(f"{tracking_uri} answers {error.code}") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise RegistryAway(f"{tracking_uri}: {error}") from error
+
+
+def train(health: Health, stop: threading.Event) -> bool:
+    """Run one training to its end, which `stop` brings nearer; return whether it went well."""
+    command = [sys.executable, "-m", "model_registry.save_model_to_registry", "--model-name", MODEL_NAME]
+    with subprocess.Popen([*command, "--if-missing"]) as training:
+        while training.poll() is None:
+            health.beat()
+            if stop.wait(TURN_S):
+                training.terminate()
+                training.wait()
+    return training.returncode == 0
+
+
+@app.command(help=__doc__)
+def main() -> None:
+    """Look, train where needed, until SIGTERM."""
+    configure_logging()
+    settings = Settings()
+    stop = stop_event()
+    health = Health()
+    health.lacks("champion", "not looked at yet")
+    serve_health(health, settings.health_host, settings.health_port)
+    backoff = Backoff(stop, first_s=1.0, longest_s=20.0)
+    while not stop.is_set():
+        health.beat()
+        try:
+            version = champion_version(settings.tracking_uri)
+        except RegistryAway as error:
+            health.lacks("champion", str(error))
+            stop.wait(TURN_S)
+            continue
+        if version is not None:
+            health.has("champion")
+            backoff.reset()
+            stop.wait(LOOK_EVERY_S)
+            continue
+        health.lacks("champion", "none yet: training")
+        if train(health, stop):
+            continue
+        health.lacks("champion", "the training failed; the log says why")
+        backoff.pause()
+
+
+if __name__ == "__main__":
+    run(app)
