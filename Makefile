@@ -6,12 +6,22 @@ BIN := $(VENV)/bin
 STACK := $(BIN)/python -m local_stack
 STAGES := data_prepare data_generate model_registry api_serving connect_reconciler dashboard_stream local_stack
 PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
-# The user's own images; the stack reads them from the environment.
-export MONDAY_DIR TUESDAY_DIR
+COMPOSE := docker compose
+# Services to leave out: make up WITHOUT="grafana-dashboard data-generator"
+WITHOUT ?=
+leaving_out = $(if $(WITHOUT),$$($(1) config --services | grep -vxF $(foreach name,$(WITHOUT),-e $(name))))
+stage_compose = $(COMPOSE) $(foreach file,$(wildcard $(1)/*docker-compose.yaml),-f $(file))
+# The user's own images; both kinds of stack read them from the environment, containers as absolute paths.
+ifneq ($(MONDAY_DIR),)
+export MONDAY_DIR := $(abspath $(MONDAY_DIR))
+endif
+ifneq ($(TUESDAY_DIR),)
+export TUESDAY_DIR := $(abspath $(TUESDAY_DIR))
+endif
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements/development.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 …")'
@@ -49,8 +59,41 @@ clean-local: setup ## Stop everything and remove its state
 status: setup ## Show what each service is doing
 	@$(STACK) status
 
+.PHONY: up
+up: ## Build and start everything in containers; ends when predictions flow (WITHOUT=service leaves one out)
+	@$(COMPOSE) up -d --build --wait $(call leaving_out,$(COMPOSE))
+
+up-%: ## Start one stage in containers: up-data_generate, up-kafka, up-model_registry, …
+	@$(if $(wildcard $*/*docker-compose.yaml),,$(error there is no stage $* with a compose file))
+	@COMPOSE_IGNORE_ORPHANS=true $(call stage_compose,$*) up -d --build --wait $(call leaving_out,$(call stage_compose,$*))
+
+.PHONY: down
+down: ## Stop and remove the containers; all data is kept
+	@$(COMPOSE) down --remove-orphans
+
+.PHONY: clean
+clean: ## Stop and remove the containers and all their data
+	@$(COMPOSE) down --remove-orphans --volumes
+
+.PHONY: psql-source
+psql-source: ## A session in the container of the source database
+	@$(COMPOSE) exec postgres-server psql -U myuser -d mydatabase
+
+.PHONY: psql-target
+psql-target: ## A session in the container of the target database
+	@$(COMPOSE) exec target-postgres-server psql -U targetuser -d targetdatabase
+
+.PHONY: topics
+topics: ## List the topics of the broker's container
+	@$(COMPOSE) exec -e KAFKA_HEAP_OPTS=-Xmx128m broker /opt/kafka/bin/kafka-topics.sh --bootstrap-server 127.0.0.1:29092 --list
+
 .PHONY: logs
-logs: setup ## Follow a service's log (S=name)
+logs: ## Follow a service's log (S=name), of its container or else of the local stack
+	@if [ -n "$$($(COMPOSE) ps -aq $(S) 2>/dev/null)" ]; then $(COMPOSE) logs -f --tail 100 $(S); \
+	else $(MAKE) --no-print-directory logs-local; fi
+
+.PHONY: logs-local
+logs-local: setup ## Follow a service's log in the local stack (S=name)
 	@$(STACK) logs $(S)
 
 .PHONY: doctor
@@ -58,7 +101,7 @@ doctor: setup ## Say which link of the chain is broken and what to do
 	@$(STACK) doctor
 
 .PHONY: sample-data
-sample-data: setup ## Make the sample images, their corrupted copies and the manifests
+sample-data: setup ## For the local stack: make the sample images, their corrupted copies and the manifests
 	@$(STACK) images
 
 .PHONY: lint

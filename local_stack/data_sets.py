@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 from common.cli import UserError
-from common.images import SUFFIXES
 from common.paths import IMAGE_ROOT, MANIFESTS
 from local_stack.settings import Settings
 
@@ -17,17 +16,16 @@ def prepare_data_sets(settings: Settings) -> dict[str, str]:
     """
     if settings.monday_dir is None:
         image_root, manifests = IMAGE_ROOT, MANIFESTS
-        _run("data_prepare.sample_images", "-o", str(image_root / "monday"))
     else:
         image_root, manifests = settings.state_dir / "images", settings.state_dir / "manifests"
         _link(image_root / "monday", settings.monday_dir, "MONDAY_DIR")
     if settings.tuesday_dir is not None:
         _link(image_root / "tuesday", settings.tuesday_dir, "TUESDAY_DIR")
-    elif _names(image_root / "tuesday") != _names(image_root / "monday"):
-        corruption = ("-i", str(image_root / "monday"), "-o", str(image_root / "tuesday"), "--type", "mixed")
-        _run("data_prepare.image_corruption", *corruption)
+    own = [*(["--no-render"] if settings.monday_dir else []), *(["--no-corrupt"] if settings.tuesday_dir else [])]
     manifests.mkdir(parents=True, exist_ok=True)
-    _run("data_prepare.image_list", "--root", str(image_root), "--output", str(manifests))
+    command = [sys.executable, "-m", "data_prepare.data_sets", "--root", str(image_root), "--output", str(manifests)]
+    if subprocess.run([*command, *own], check=False).returncode != 0:
+        raise UserError("the images could not be prepared; the message stands above")
     return {
         "API_SERVING_IMAGE_ROOT": str(image_root.resolve()),
         "MODEL_REGISTRY_IMAGE_ROOT": str(image_root.resolve()),
@@ -58,12 +56,3 @@ def _link(link: Path, folder: Path, variable: str) -> None:
         raise UserError(f"{link} is in the way of {variable}. Remove it.")
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(folder.resolve(), target_is_directory=True)
-
-
-def _names(folder: Path) -> set[Path]:
-    return {path.relative_to(folder) for path in folder.glob("*/*") if path.suffix.lower() in SUFFIXES}
-
-
-def _run(module: str, *arguments: str) -> None:
-    if subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode != 0:
-        raise UserError(f"{module.removeprefix('data_prepare.')} failed; its message stands above")
