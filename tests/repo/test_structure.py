@@ -10,6 +10,7 @@ import pytest
 
 from common.paths import REPOSITORY
 from common.settings import PortSettings, StageSettings
+from tests.repo.compose import BASES, STAGE_FILES
 
 STAGES = (
     "data_prepare",
@@ -95,7 +96,25 @@ def test_links_between_documents_lead_somewhere() -> None:
 def test_every_setting_is_in_the_example_file() -> None:
     example = (REPOSITORY / ".env.example").read_text()
     documented = set(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE))
-    assert declared_settings() == documented
+    assert declared_settings() | set(compose_variables()) == documented
+    assert len(re.findall(r"^#? ?([A-Z][A-Z0-9_]+)=", example, re.MULTILINE)) == len(documented), "named twice"
+
+
+def test_containers_have_the_documented_defaults() -> None:
+    defaults = dict(re.findall(r"^# ([A-Z][A-Z0-9_]+)=(.*)$", (REPOSITORY / ".env.example").read_text(), re.MULTILINE))
+    for variable, default in compose_variables().items():
+        # Without own images there are volumes of that name.
+        if variable not in {"MONDAY_DIR", "TUESDAY_DIR"}:
+            assert {default} == {defaults[variable]}, variable
+
+
+def compose_variables() -> dict[str, str]:
+    """The variables of the compose files with their defaults, which must be the same everywhere."""
+    found: dict[str, str] = {}
+    for file in (*STAGE_FILES, BASES):
+        for variable, default in re.findall(r"\$\{([A-Z][A-Z0-9_]+):-([^}]*)\}", file.read_text()):
+            assert found.setdefault(variable, default) == default, f"{variable} has another default in {file}"
+    return found
 
 
 def declared_settings() -> set[str]:

@@ -1,0 +1,165 @@
+"""The platform in containers, under names and on ports of its own, and what tests ask of the engine."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import yaml  # type: ignore[import-untyped]
+from psycopg2.extensions import connection as Connection
+
+from common.paths import REPOSITORY
+from tests.repo.compose import BASES
+
+NETWORK = "cargo-test"
+PORT_OFFSET = 17000
+"""Beside the local stacks of the other tests."""
+
+PORTS = {
+    "SOURCE_DATABASE_PORT": 5432,
+    "TARGET_DATABASE_PORT": 5433,
+    "BROKER_PORT": 9092,
+    "CONNECT_PORT": 8083,
+    "API_PORT": 8000,
+    "MODEL_REGISTRY_PORT": 5001,
+    "OBJECT_STORE_PORT": 9000,
+    "OBJECT_STORE_CONSOLE_PORT": 9001,
+    "GRAFANA_PORT": 3000,
+    "DATA_GENERATE_HEALTH_PORT": 9101,
+    "CONNECT_RECONCILER_HEALTH_PORT": 9102,
+    "DASHBOARD_STREAM_HEALTH_PORT": 9103,
+}
+
+
+def port(documented: int) -> int:
+    return documented + PORT_OFFSET
+
+
+def run(*command: str, timeout_s: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the repository; its output is in the result."""
+    return subprocess.run(
+        command,
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_s,
+    )
+
+
+@cache
+def lacking() -> str | None:
+    """Why containers cannot be started here; None if they can."""
+    try:
+        engine = run("docker", "info", timeout_s=30)
+        compose = run("docker", "compose", "version", timeout_s=30)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"no Docker engine answers: {error}"
+    if engine.returncode != 0:
+        return f"no Docker engine answers: {engine.stderr.strip()}"
+    if compose.returncode != 0:
+        return "docker compose is not installed"
+    for base in ("broker", "postgres"):
+        if not can_be_had(image(base)):
+            return f"the image {image(base)} cannot be had"
+    return None
+
+
+def image(base: str) -> str:
+    """The image that a service of common/service.yaml names."""
+    return str(yaml.safe_load(BASES.read_text())["services"][base]["image"])
+
+
+@cache
+def can_be_had(name: str) -> bool:
+    """Whether an image is there or can be pulled."""
+    if run("docker", "image", "inspect", name).returncode == 0:
+        return True
+    try:
+        return run("docker", "pull", "-q", name, timeout_s=600).returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def left_out() -> set[str]:
+    """Services whose image cannot be had on this machine."""
+    return set() if can_be_had(image("grafana")) else {"grafana-dashboard"}
+
+
+class Containers:
+    """One Compose project: a file, the variables it is started with, and its containers."""
+
+    def __init__(self, file: Path, project: str, variables: Mapping[str, str]) -> None:
+        self._file, self._project = file, project
+        self._environment = {
+            **{variable: str(port(documented)) for variable, documented in PORTS.items()},
+            "CARGO_NETWORK": NETWORK,
+            "COMPOSE_IGNORE_ORPHANS": "true",
+            **variables,
+        }
+
+    def compose(self, *arguments: str, timeout_s: float = 600) -> str:
+        """Its standard output; `AssertionError` with its messages when it fails."""
+        command = ["docker", "compose", "--env-file", os.devnull, "-p", self._project, "-f", str(self._file)]
+        answer = run(*command, *arguments, timeout_s=timeout_s, **self._environment)
+        assert answer.returncode == 0, f"{' '.join(arguments)}: {answer.stderr[-3000:]}\n{self._unhappy()}"
+        return answer.stdout
+
+    def services(self) -> list[str]:
+        return [name for name in self.compose("config", "--services").split() if name not in left_out()]
+
+    def up(self) -> None:
+        """As a user starts it, but for the services whose image cannot be had."""
+        self.compose("up", "-d", "--build", "--wait", *self.services())
+
+    def down(self, *options: str) -> None:
+        self.compose("down", "--remove-orphans", *options)
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        (identifier,) = self.compose("ps", "-aq", service).split()
+        content: list[dict[str, Any]] = json.loads(run("docker", "inspect", identifier).stdout)
+        return content[0]
+
+    def _unhappy(self) -> str:
+        """The last words of every container that is not as it should be."""
+        filters = ["--filter", f"label=com.docker.compose.project={self._project}"]
+        shown = run("docker", "ps", "-a", *filters, "--format", "{{.Names}}\t{{.Status}}").stdout
+        words = []
+        for line in shown.splitlines():
+            name, status = line.split("\t")
+            if "(healthy)" not in status and "Exited (0)" not in status:
+                answer = run("docker", "logs", "--tail", "15", name)
+                words.append(f"{name}: {status}\n{answer.stdout}{answer.stderr}")
+        return "\n".join(words)
+
+
+def database_url(which: str) -> str:
+    """The owner's address of the source or the target database."""
+    return {
+        "source": f"postgresql://myuser:mypassword@127.0.0.1:{port(5432)}/mydatabase",
+        "target": f"postgresql://targetuser:targetpassword@127.0.0.1:{port(5433)}/targetdatabase",
+    }[which]
+
+
+@contextmanager
+def session(url: str) -> Iterator[Connection]:
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def ask(url: str, query: str) -> Any:
+    """The first value of the first row."""
+    with session(url) as connection, connection.cursor() as cursor:
+        cursor.execute(query)
+        (value, *_) = cursor.fetchone() or (None,)
+        return value

@@ -1,0 +1,241 @@
+"""The platform in containers, from outside: stage by stage, as a whole, killed piece by piece, stopped and started."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg2
+import pytest
+from kafka import KafkaConsumer
+
+from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR, SOURCE_TOPIC
+from common.paths import REPOSITORY
+from common.waiting import wait_until
+from local_stack.figures import last_committed_id, take_account
+from tests.e2e.containers import (
+    NETWORK,
+    Containers,
+    ask,
+    can_be_had,
+    database_url,
+    image,
+    lacking,
+    port,
+    run,
+)
+from tests.e2e.test_demo import CLASSES, own_images  # noqa: F401 - the fixture
+from tests.repo.compose import ROOT
+
+pytestmark = [
+    pytest.mark.skipif(lacking() is not None, reason=f"containers cannot be tried here: {lacking()}"),
+    # Building the images for the first time takes minutes.
+    pytest.mark.timeout(1500),
+]
+
+STAGES = (
+    "data_generate/docker-compose.yaml",
+    "model_registry/docker-compose.yaml",
+    "api_serving/docker-compose.yaml",
+    "kafka/kafka-docker-compose.yaml",
+    "kafka/target-docker-compose.yaml",
+    "dashboard_stream/stream-docker-compose.yaml",
+)
+"""In the order of the README. Grafana's file needs an image that not every machine can have."""
+
+RATE = "20"
+"""Rows a second: enough that some are always on their way."""
+
+PREDICTIONS = "select count(*) from cargo_prediction"
+
+
+def store() -> str:
+    """The default one where its image can be had."""
+    return "minio" if can_be_had(image("object-store-minio")) else "seaweedfs"
+
+
+def flowing() -> None:
+    """Return once rows that were committed after now have been predicted; `UserError` after two minutes."""
+    before = last_committed_id(database_url("source"))
+    query = f"select count(*) from cargo_prediction where id > {before}"
+    wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=120)
+
+
+def connectors_running() -> bool:
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port(8083)}/connectors?expand=status", timeout=5).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    states = {
+        name: {content["status"]["connector"]["state"], *(task["state"] for task in content["status"]["tasks"])}
+        for name, content in answer.items()
+    }
+    return states == {SOURCE_CONNECTOR: {"RUNNING"}, SINK_CONNECTOR: {"RUNNING"}}
+
+
+@pytest.fixture(scope="module")
+def whole() -> Iterator[Containers]:
+    """Everything at once, started as the README says."""
+    containers = Containers(ROOT, NETWORK, {"OBJECT_STORE": store(), "DATA_GENERATE_RATE": RATE})
+    try:
+        containers.up()
+        yield containers
+    finally:
+        containers.down("--volumes", "--rmi", "local")
+
+
+def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Path) -> None:  # noqa: F811
+    """Each as a project of its own, as tutorials name them; none finds what it needs until the last one is there."""
+    # Containers are another user.
+    for folder in (own_images, *own_images.parents):
+        if folder.owner() == Path.home().owner() and "pytest" in str(folder):
+            folder.chmod(0o755)
+    variables = {"OBJECT_STORE": "seaweedfs", "MONDAY_DIR": str(own_images), "DATA_GENERATE_RATE": RATE}
+    stages = [
+        Containers(REPOSITORY / file, f"{NETWORK}-part{number}", variables)
+        for number, file in reversed(list(enumerate(STAGES)))
+    ]
+    try:
+        for stage in stages:
+            stage.up()
+        wait_until(connectors_running, "both connectors RUNNING", timeout_s=60)
+        flowing()
+        model = httpx.get(f"http://127.0.0.1:{port(8000)}/model", timeout=10).json()
+        assert model["classes"] == sorted(CLASSES)
+        tables = "select count(*) from cargo where image_path !~ '^(planks|rubble|wall)/'"
+        assert ask(database_url("target"), tables) == 0
+        assert ask(database_url("target"), "select count(*) from cargo_dead_letter") == 0
+    finally:
+        for stage in stages:
+            stage.down("--volumes", "--rmi", "local")
+
+
+def test_the_whole_predicts_replicates_and_serves_the_registered_model(whole: Containers) -> None:
+    flowing()
+    assert connectors_running()
+    wait_until(
+        lambda: ask(database_url("target"), "select count(*) from cargo") >= 600, "bulk load replicated", timeout_s=60
+    )
+    accuracy = "select avg((target = label)::int) from cargo_prediction"
+    assert ask(database_url("target"), accuracy) > 0.95
+    answer = httpx.post(
+        f"http://127.0.0.1:{port(8000)}/predict", json={"image_path": "background/background_13.jpg"}, timeout=30
+    ).json()
+    assert (answer["target"], answer["class_name"]) == (0, "background")
+    registered = httpx.get(
+        f"http://localhost:{port(5001)}/api/2.0/mlflow/registered-models/alias",
+        params={"name": "sk_model", "alias": "champion"},
+        timeout=10,
+    ).json()
+    assert answer["model_version"] == registered["model_version"]["version"]
+
+
+def test_commands_of_the_tutorials(whole: Containers) -> None:
+    psql = ["exec", "-T", "-e", "PGPASSWORD=mypassword", "data-generator", "psql", "-h", "postgres-server"]
+    rows = whole.compose(*psql, "-U", "myuser", "-d", "mydatabase", "-Atc", "select count(*) from cargo")
+    assert int(rows) >= 600
+    listed = whole.compose("run", "--rm", "-T", "data-prepare", "image_corruption.py", "--help")
+    assert "--type" in listed
+    consumer = KafkaConsumer(
+        SOURCE_TOPIC, bootstrap_servers=f"localhost:{port(9092)}", auto_offset_reset="earliest", group_id=None
+    )
+    try:
+        wait_until(lambda: consumer.poll(timeout_ms=1000), "messages of the topic, from outside", timeout_s=30)
+    finally:
+        consumer.close()
+
+
+@pytest.mark.parametrize(
+    ("database", "role", "statement"),
+    [
+        ("source", "generatoruser:generatorpassword", "delete from cargo"),
+        ("source", "generatoruser:generatorpassword", "create table mine (id int)"),
+        ("source", "cdcuser:cdcpassword", "insert into cargo (image_path) values ('x')"),
+        ("source", "traineruser:trainerpassword", "insert into cargo (image_path) values ('x')"),
+        ("target", "sinkuser:sinkpassword", "select from cargo_prediction"),
+        ("target", "writeruser:writerpassword", "delete from cargo"),
+        ("target", "reconcileruser:reconcilerpassword", "delete from cargo"),
+        ("target", "dashboardreader:dashboardreaderpassword", "delete from cargo_prediction"),
+    ],
+)
+def test_a_role_may_do_its_work_only(whole: Containers, database: str, role: str, statement: str) -> None:
+    _, address = database_url(database).split("@")
+    with pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ReadOnlySqlTransaction)):
+        ask(f"postgresql://{role}@{address}", statement)
+
+
+def test_containers_are_confined(whole: Containers) -> None:
+    """What the engine made of the files: no capability, nothing to write to, and no way to root."""
+    for service in ("api-with-model", "connect", "postgres-server", "broker"):
+        status = whole.compose("exec", "-T", service, "cat", "/proc/1/status")
+        facts = dict(line.split(":\t", 1) for line in status.splitlines())
+        assert int(facts["CapEff"], 16) == 0, service
+        assert facts["NoNewPrivs"] == "1", service
+        assert "0" not in facts["Uid"].split(), service
+        with pytest.raises(AssertionError, match="Read-only file system"):
+            whole.compose("exec", "-T", service, "sh", "-c", "echo > /usr/bin/x")
+
+
+def test_starting_again_changes_nothing(whole: Containers) -> None:
+    before = whole.compose("ps", "-q").split()
+    whole.up()
+    assert whole.compose("ps", "-q").split() == before
+
+
+def test_every_container_comes_back_and_no_row_is_lost(whole: Containers) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can kill the processes of containers; `docker kill` counts as a wish to stop")
+    running = [name for name in whole.services() if whole.inspect(name)["State"]["Running"]]
+    assert len(running) >= 12
+    for service in running:
+        flowing()
+        before = whole.inspect(service)
+        os.kill(before["State"]["Pid"], signal.SIGKILL)
+
+        def back(service: str = service, restarts: int = before["RestartCount"]) -> bool:
+            now = whole.inspect(service)
+            return now["RestartCount"] > restarts and now["State"].get("Health", {}).get("Status") == "healthy"
+
+        wait_until(back, f"{service} healthy again", timeout_s=120)
+    flowing()
+    balanced()
+
+
+def balanced() -> None:
+    """Every row committed so far has one outcome and is in the replica."""
+    source, target = database_url("source"), database_url("target")
+    until = last_committed_id(source)
+    wait_until(lambda: take_account(source, target, until).balanced, "an outcome for every row", timeout_s=120)
+    rows = f"select md5(string_agg(cargo::text, ',' order by id)) from cargo where id <= {until}"
+    wait_until(lambda: ask(source, rows) == ask(target, rows), "the replica equals the source", timeout_s=60)
+
+
+def test_all_data_outlives_the_containers_and_stages_start_in_order(whole: Containers) -> None:
+    query = "select count(*) filter (where id <= {0}), max(model_version) from cargo_prediction"
+    until = last_committed_id(database_url("source"))
+    before = ask(database_url("target"), query.format(until))
+    whole.down()
+    with pytest.raises(psycopg2.OperationalError):
+        ask(database_url("source"), "select 1")
+    variables = {"OBJECT_STORE": store(), "DATA_GENERATE_RATE": RATE}
+    for file in STAGES:
+        Containers(REPOSITORY / file, NETWORK, variables).up()
+    flowing()
+    assert last_committed_id(database_url("source")) > until
+    assert ask(database_url("target"), query.format(until)) >= before
+    # The champion of before: nothing was trained anew.
+    model = httpx.get(f"http://127.0.0.1:{port(8000)}/model", timeout=10).json()
+    assert model["version"] == "1"
+    balanced()
+
+
+def test_make_knows_the_containers(whole: Containers) -> None:
+    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run("make", *arguments, COMPOSE_PROJECT_NAME=NETWORK, CARGO_NETWORK=NETWORK)
+
+    assert SOURCE_TOPIC in make("topics").stdout
+    answer = make("up-nothing")
+    assert answer.returncode != 0
+    assert "no stage nothing" in answer.stderr
