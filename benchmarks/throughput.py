@@ -76,7 +76,9 @@ class Pipeline:
         """Insert row by row at an even pace; each row's milliseconds from its insertion to its stored prediction."""
         began, ids = {}, []
         start = time.monotonic()
-        for number, image in enumerate(track(images, "steady stream", console=console, transient=True)):
+        for number, image in enumerate(
+            track(images, "steady stream", console=console, transient=True, disable=not console.is_terminal)
+        ):
             time.sleep(max(0.0, start + number / rows_per_second - time.monotonic()))
             moment = time.time()
             ids += self._insert([image])
@@ -105,7 +107,7 @@ class Pipeline:
 def one_by_one(images: list[Image], predict: Callable[[Image], object], what: str) -> Way:
     """Predict each image when the one before it is done."""
     times = []
-    for image in track(images, what, console=console, transient=True):
+    for image in track(images, what, console=console, transient=True, disable=not console.is_terminal):
         began = time.perf_counter()
         predict(image)
         times.append((time.perf_counter() - began) * 1000)
