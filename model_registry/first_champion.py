@@ -44,7 +44,7 @@ def champion_version(tracking_uri: str) -> str | None:
         if error.code in {400, 404}:
             return None
         raise RegistryAway(f"{tracking_uri} answers {error.code}") from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise RegistryAway(f"{tracking_uri}: {error}") from error
 
 

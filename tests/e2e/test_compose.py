@@ -196,7 +196,7 @@ def test_every_container_comes_back_and_no_row_is_lost(whole: Containers) -> Non
 
         def back(service: str = service, restarts: int = before["RestartCount"]) -> bool:
             now = whole.inspect(service)
-            return now["RestartCount"] > restarts and now["State"].get("Health", {}).get("Status") == "healthy"
+            return bool(now["RestartCount"] > restarts and now["State"]["Health"]["Status"] == "healthy")
 
         wait_until(back, f"{service} healthy again", timeout_s=120)
     flowing()
