@@ -12,8 +12,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from common.paths import REPOSITORY
 from local_stack.object_store import ACCESS_KEY, SECRET_KEY
 from tests.conftest import Stack
+from tests.e2e.containers import Containers, can_be_had, image, lacking, port
 
 PART = 5 * 1024 * 1024
 """Bytes: the least that S3 takes for a part that is not the last."""
@@ -30,10 +32,31 @@ def client(endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET
     )
 
 
+@pytest.fixture(scope="module", params=["local stack", "minio", "seaweedfs"])
+def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The store of the local stack, and those that containers can have."""
+    if request.param == "local stack":
+        stack: Stack = request.getfixturevalue("stack")
+        stack.wait_ready("object-store")
+        yield stack.s3_endpoint
+        return
+    if (why := lacking()) or not can_be_had(why := image(f"object-store-{request.param}")):
+        pytest.skip(f"no container of this store can be started here: {why}")
+    store = Containers(
+        REPOSITORY / "model_registry" / "docker-compose.yaml",
+        f"cargo-test-{request.param}",
+        {"OBJECT_STORE": request.param, "CARGO_NETWORK": f"cargo-test-{request.param}"},
+    )
+    try:
+        store.compose("up", "-d", "--wait", "mlflow-artifact-store")
+        yield f"http://127.0.0.1:{port(9000)}"
+    finally:
+        store.down("--volumes")
+
+
 @pytest.fixture(scope="module")
-def s3(stack: Stack) -> Any:
-    stack.wait_ready("object-store")
-    return client(stack.s3_endpoint)
+def s3(endpoint: str) -> Any:
+    return client(endpoint)
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +144,9 @@ def test_checksums_are_kept_and_wrong_ones_refused(s3: Any, bucket: str) -> None
 
 
 @pytest.mark.parametrize(("access_key", "secret_key"), [(ACCESS_KEY, "wrong-secret"), ("nobody", SECRET_KEY)])
-def test_wrong_keys_are_refused(stack: Stack, s3: Any, bucket: str, access_key: str, secret_key: str) -> None:
+def test_wrong_keys_are_refused(endpoint: str, s3: Any, bucket: str, access_key: str, secret_key: str) -> None:
     s3.put_object(Bucket=bucket, Key="private", Body=b"x")
-    stranger = client(stack.s3_endpoint, access_key, secret_key)
+    stranger = client(endpoint, access_key, secret_key)
     calls: list[tuple[str, dict[str, object]]] = [
         ("get_object", {"Key": "private"}),
         ("put_object", {"Key": "private", "Body": b"y"}),
@@ -136,7 +159,7 @@ def test_wrong_keys_are_refused(stack: Stack, s3: Any, bucket: str, access_key: 
     assert s3.get_object(Bucket=bucket, Key="private")["Body"].read() == b"x"
 
 
-def test_no_keys_are_refused(stack: Stack, s3: Any, bucket: str) -> None:
+def test_no_keys_are_refused(endpoint: str, s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="private", Body=b"x")
-    assert httpx.get(f"{stack.s3_endpoint}/{bucket}/private").status_code == 403
-    assert httpx.put(f"{stack.s3_endpoint}/{bucket}/private", content=b"y").status_code == 403
+    assert httpx.get(f"{endpoint}/{bucket}/private").status_code == 403
+    assert httpx.put(f"{endpoint}/{bucket}/private", content=b"y").status_code == 403
