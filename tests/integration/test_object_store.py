@@ -14,7 +14,6 @@ from botocore.exceptions import ClientError
 
 from common.paths import REPOSITORY
 from local_stack.object_store import ACCESS_KEY, SECRET_KEY
-from tests.conftest import Stack
 from tests.e2e.containers import Containers, can_be_had, image, lacking, port
 
 PART = 5 * 1024 * 1024
@@ -36,7 +35,7 @@ def client(endpoint: str, access_key: str = ACCESS_KEY, secret_key: str = SECRET
 def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     """The store of the local stack, and those that containers can have."""
     if request.param == "local stack":
-        stack: Stack = request.getfixturevalue("stack")
+        stack = request.getfixturevalue("stack")
         stack.wait_ready("object-store")
         yield stack.s3_endpoint
         return
