@@ -45,7 +45,7 @@ STAGES = (
 )
 """In the order of the README. Grafana's file needs an image that not every machine can have."""
 
-RATE = "20"
+RATE = "10"
 """Rows a second: enough that some are always on their way."""
 
 PREDICTIONS = "select count(*) from cargo_prediction"
