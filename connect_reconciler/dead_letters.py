@@ -6,6 +6,7 @@ from typing import Any
 from kafka import KafkaProducer
 
 from common.names import SINK_DEAD_LETTER_TOPIC
+from common.network import servers_that_listen
 from connect_reconciler.reading import ends, read, reader
 
 REMEMBERED = 10_000
@@ -25,14 +26,14 @@ Origin = tuple[str, int, int]
 def write(refused: Sequence[tuple[Any, str]], bootstrap_servers: str) -> int:
     """Write each (message, reason) that is not there yet; return how many. All are on the broker's disk afterwards.
 
-    Raises `KafkaError` with some of them written perhaps; calling again completes the rest.
+    Raises `BrokerAway` or `KafkaError` with some of them written perhaps; calling again completes the rest.
     """
     if not refused:
         return 0
     present = _origins(bootstrap_servers)
     new = [(message, reason) for message, reason in refused if _origin(message) not in present]
     producer = KafkaProducer(
-        bootstrap_servers=bootstrap_servers,
+        bootstrap_servers=servers_that_listen(bootstrap_servers),
         acks="all",
         reconnect_backoff_max_ms=1000,
         delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,

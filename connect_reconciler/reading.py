@@ -8,15 +8,17 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 
+from common.network import servers_that_listen
+
 REQUEST_TIMEOUT_MS = 15000
 READ_TIMEOUT_S = 60.0
 
 
 @contextmanager
 def reader(bootstrap_servers: str) -> Iterator[KafkaConsumer]:
-    """A consumer for `ends` and `read`. Raises `KafkaError` while the broker is away."""
+    """A consumer for `ends` and `read`. Raises `BrokerAway` or `KafkaError`."""
     consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap_servers,
+        bootstrap_servers=servers_that_listen(bootstrap_servers),
         enable_auto_commit=False,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         reconnect_backoff_max_ms=1000,

@@ -12,6 +12,7 @@ from prometheus_client import Counter, Gauge
 from common.cli import run
 from common.logs import configure_logging
 from common.names import SINK_CONNECTOR
+from common.network import BrokerAway
 from common.service import Health, serve_health, stop_event
 from common.waiting import Backoff
 from connect_reconciler.connect_client import ConnectClient, ConnectorStatus, ConnectUnavailable
@@ -56,7 +57,7 @@ class Reconciler:
         try:
             self.check_topics(now)
             self._health.has("broker")
-        except (KafkaError, OSError) as error:
+        except (BrokerAway, KafkaError, OSError) as error:
             self._health.lacks("broker", f"{type(error).__name__}: {error}")
             return False
         try:

@@ -10,6 +10,7 @@ from prometheus_client import Counter
 
 from common.cli import UserError
 from common.names import SINK_CONNECTOR
+from common.network import BrokerAway
 from common.postgres import Connection, connect
 from connect_reconciler.connect_client import ConnectClient, Offsets
 from connect_reconciler.step_over import STATEMENT_TIMEOUT_MS, TakenOver, step_over
@@ -59,7 +60,7 @@ class SinkMender:
         target = self._target()
         try:
             taken = self._step_over(self._client, self._bootstrap_servers, target)
-        except (psycopg2.Error, KafkaError, UserError) as error:
+        except (psycopg2.Error, KafkaError, BrokerAway, UserError) as error:
             log.warning("%s could not be taken over: %s", SINK_CONNECTOR, error)
             return False
         finally:

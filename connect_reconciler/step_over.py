@@ -51,8 +51,8 @@ class TakenOver(NamedTuple):
 def step_over(connect: ConnectClient, bootstrap_servers: str, target: Connection) -> TakenOver:
     """Give every message of the sink's next batch its place and move the sink behind it.
 
-    Raises `psycopg2.Error`, `KafkaError`, `UserError` or `ConnectUnavailable` with no offset moved. The sink is resumed
-    in any case; where that fails too, the next look at Connect does it.
+    Raises `psycopg2.Error`, `KafkaError`, `BrokerAway`, `UserError` or `ConnectUnavailable` with no offset moved. The
+    sink is resumed in any case; where that fails too, the next look at Connect does it.
     """
     connect.stop(SINK_CONNECTOR)
     try:

@@ -35,7 +35,8 @@ where not exists (
         is not distinct from (letter.dataset, letter.image_path, letter.label)
 )
 """
-NEWS_TYPES = "(%s, %s::int, %s::bigint, %s::bigint, %s, %s, %s::int)"
+# Cast in parentheses: -2147483648::int is the minus of a number that is too large.
+NEWS_TYPES = "(%s, (%s)::int, (%s)::bigint, (%s)::bigint, %s, %s, (%s)::int)"
 
 # The id of an unreadable message is a guess: it is recorded only where the row has no other outcome.
 RECORD = """
@@ -47,7 +48,7 @@ select letter.topic, letter.part, letter.off,
 from (values %s) as letter (topic, part, off, id, reason)
 on conflict do nothing
 """
-RECORD_TYPES = "(%s, %s::int, %s::bigint, %s::bigint, %s)"
+RECORD_TYPES = "(%s, (%s)::int, (%s)::bigint, (%s)::bigint, %s)"
 
 
 class RowsRefused(Exception):

@@ -1,6 +1,7 @@
 """The labelled images to train on, as the source table names them, and their split into training and held-out rows."""
 
 import json
+import logging
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,6 +16,11 @@ from common.cli import UserError
 from common.postgres import Connection
 from common.waiting import wait_until
 from model_registry.embeddings import content_hash
+
+log = logging.getLogger(__name__)
+
+MISSING_SHARE = 0.05
+"""Rows without an image that training puts up with."""
 
 FOLDS = 5
 """One fold in five is held out: an 80/20 split."""
@@ -92,16 +98,22 @@ def class_names(images: Sequence[LabelledImage]) -> list[str]:
     return [folders[target].pop() for target in sorted(folders)]
 
 
-def image_files(images: Sequence[LabelledImage], folder: Path) -> list[Path]:
-    """The files of `images` below `folder`. `UserError` says how many are missing, the first, and the setting."""
-    files = [folder / image.image_path for image in images]
-    missing = [file for file in files if not file.is_file()]
-    if missing:
+def present_images(images: Sequence[LabelledImage], folder: Path) -> list[LabelledImage]:
+    """Those of `images` whose file is below `folder`. `UserError` when more than `MISSING_SHARE` are not.
+
+    A stream has rows whose image never arrived; they are dead letters elsewhere and must not keep a model from being
+    trained. Many of them mean that the folder is the wrong one.
+    """
+    missing = [image for image in images if not (folder / image.image_path).is_file()]
+    if not missing:
+        return list(images)
+    found = f"{len(missing)} of {len(images)} images are not on disk, first {folder / missing[0].image_path}"
+    if len(missing) > MISSING_SHARE * len(images):
         raise UserError(
-            f"{len(missing)} of {len(files)} images are not on disk, first {missing[0]}. "
-            "Put them there, or set MODEL_REGISTRY_IMAGE_ROOT to the folder that holds the data set."
+            f"{found}. Put them there, or set MODEL_REGISTRY_IMAGE_ROOT to the folder that holds the data set."
         )
-    return files
+    log.warning("%s; training goes on without them", found)
+    return [image for image in images if image not in set(missing)]
 
 
 def group_names(images: Sequence[LabelledImage], pattern: str | None) -> list[str]:

@@ -133,6 +133,8 @@ def connect(tracking_uri: str, model_name: str, timeout_s: float) -> Registry:
             "Start it with python -m model_registry.serve_registry, or set MODEL_REGISTRY_TRACKING_URI."
         ) from error
     mlflow.set_tracking_uri(tracking_uri)
+    # Else MLflow would take the models' address from the environment, where another may stand.
+    mlflow.set_registry_uri(tracking_uri)
     client = MlflowClient()
     try:
         client.search_experiments(max_results=1)  # /health answers everyone; this shows whether we are let in.

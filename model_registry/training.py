@@ -14,9 +14,9 @@ from model_registry.backbone import backbone_sha256, pretrained_backbone
 from model_registry.dataset import (
     ManifestRow,
     class_names,
-    image_files,
     manifest,
     manifest_text,
+    present_images,
     split,
     wait_for_rows,
 )
@@ -82,8 +82,9 @@ def train(connection: Connection, settings: Settings, seed: int) -> Trained:
     """Train on the rows of `monday`, waiting for them. `UserError` says what is wrong with rows or images."""
     images = wait_for_rows(connection, CLEAN, settings.wait_timeout_s)
     connection.close()  # Nothing more is asked of the database; training may take minutes.
+    images = present_images(images, settings.image_root / CLEAN)
     classes = class_names(images)
-    files = image_files(images, settings.image_root / CLEAN)
+    files = [settings.image_root / CLEAN / image.image_path for image in images]
     held_out = split(images, classes, settings.group_pattern, seed)
     embeddings = embed(files, settings.embedding_cache)
     training = [index for index, test in enumerate(held_out) if not test]

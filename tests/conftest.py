@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
@@ -27,6 +28,10 @@ from local_stack.services import SERVICES
 from local_stack.supervision import Supervisor
 
 PORT_OFFSET = 20000
+
+# How long an example takes says something of the machine, not of the code.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 
 class Stack:

@@ -1,5 +1,7 @@
 """Which state of a connector leads to which request."""
 
+import socket
+import threading
 from collections.abc import Callable
 
 import httpx
@@ -10,6 +12,7 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from common.service import Health
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable
 from connect_reconciler.reconciler import Reconciler
+from connect_reconciler.settings import Settings
 from tests.connect_reconciler.conftest import WANTED, PlayedConnect, PlayedMender
 
 RESTART = f"POST /connectors/{SOURCE_CONNECTOR}/restart?includeTasks=true&onlyFailed=true"
@@ -155,3 +158,18 @@ def test_connect_away_is_said_and_nothing_is_raised(
     connect.answer_all = None
     assert reconciler.turn(2) is True
     assert "connect" not in health.ready()[1]["missing"]
+
+
+def test_a_broker_away_is_said_and_leaves_no_thread_behind(
+    client: ConnectClient, health: Health, mender: PlayedMender, connect: PlayedConnect
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed_in_a_moment:
+        port = closed_in_a_moment.getsockname()[1]
+    settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{port}")
+    reconciler = Reconciler(settings, client, WANTED, health, mender)
+    threads = threading.active_count()
+    for now in range(3):
+        assert reconciler.turn(now) is False
+    assert f"no broker listens at 127.0.0.1:{port}" in health.ready()[1]["missing"]["broker"]
+    assert threading.active_count() == threads
+    assert connect.asked == []

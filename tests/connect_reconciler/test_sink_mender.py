@@ -8,6 +8,7 @@ from kafka.errors import KafkaTimeoutError
 
 from common.cli import UserError
 from common.names import SINK_CONNECTOR
+from common.network import BrokerAway
 from common.postgres import Connection
 from connect_reconciler import sink_mender
 from connect_reconciler.connect_client import ConnectClient
@@ -75,7 +76,13 @@ def test_taking_over_without_a_refused_message_is_no_progress(mender: SinkMender
 
 
 @pytest.mark.parametrize(
-    "error", [psycopg2.OperationalError("gone"), KafkaTimeoutError("gone"), UserError("not stopped after 30 s")]
+    "error",
+    [
+        psycopg2.OperationalError("gone"),
+        KafkaTimeoutError("gone"),
+        BrokerAway("gone"),
+        UserError("not stopped after 30 s"),
+    ],
 )
 def test_a_failed_take_over_is_no_progress_and_leaves_no_session(
     mender: SinkMender, steps: Steps, target: MagicMock, error: Exception

@@ -119,6 +119,14 @@ def test_the_same_row_twice_on_the_topic_is_one_dead_letter(target: Target) -> N
     assert target.letters() == [(8, 1, "reason 8")]
 
 
+@pytest.mark.parametrize(("row_id", "label"), [(-(2**63), -(2**31)), (2**63 - 1, 2**31 - 1)])
+def test_the_most_extreme_row_is_recorded(target: Target, row_id: int, label: int) -> None:
+    assert target.record(dead(7, row(row_id, target=label))) == 1
+    assert target.letters() == [(7, row_id, "reason 7")]
+    assert target.store.write([predicted(row(row_id, target=label))], []) == {row_id}
+    assert target.letters() == []
+
+
 def test_a_prediction_takes_the_place_of_a_dead_letter(target: Target) -> None:
     target.record(dead(7, row(1)))
     target.store.write([predicted(row(1))], [])

@@ -10,10 +10,10 @@ from model_registry.dataset import (
     LabelledImage,
     class_names,
     group_names,
-    image_files,
     manifest,
     manifest_text,
     parse_manifest,
+    present_images,
     split,
 )
 
@@ -93,7 +93,16 @@ def test_missing_images_are_counted_and_the_setting_named(tmp_path: Path) -> Non
     (tmp_path / "c0").mkdir()
     (tmp_path / "c0/photo0_0.jpg").touch()
     with pytest.raises(UserError, match=r"2 of 3 images .*c0/photo1_0\.jpg.*MODEL_REGISTRY_IMAGE_ROOT"):
-        image_files(images(3), tmp_path)
+        present_images(images(3), tmp_path)
+
+
+def test_a_few_missing_images_are_left_out_and_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    rows = images(20)
+    (tmp_path / "c0").mkdir()
+    for row in rows[1:]:
+        (tmp_path / row.image_path).touch()
+    assert present_images(rows, tmp_path) == rows[1:]
+    assert f"1 of 20 images are not on disk, first {tmp_path / rows[0].image_path}" in caplog.text
 
 
 def test_manifest_says_side_and_content(tmp_path: Path) -> None:
