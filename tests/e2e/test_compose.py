@@ -178,6 +178,13 @@ def test_containers_are_confined(whole: Containers) -> None:
             whole.compose("exec", "-T", service, "sh", "-c", "echo > /usr/bin/x")
 
 
+def test_no_volume_is_left_without_a_name(whole: Containers) -> None:
+    """Images declare volumes; each that no compose file names would be left behind by every `down`."""
+    for service in whole.services():
+        for mount in whole.inspect(service)["Mounts"]:
+            assert mount["Type"] != "volume" or mount["Name"].startswith(NETWORK), f"{service}: {mount['Destination']}"
+
+
 def test_starting_again_changes_nothing(whole: Containers) -> None:
     before = whole.compose("ps", "-q").split()
     whole.up()
