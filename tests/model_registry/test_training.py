@@ -5,13 +5,14 @@ import pytest
 from common.cli import UserError
 from model_registry.dataset import ManifestRow
 from model_registry.evaluation import Evaluation
+from model_registry.rehearsal import Recipe
 from model_registry.training import Trained, require_accuracy
 
 
 def trained(classes: list[str], drifted: Evaluation | None = None) -> Trained:
     targets = np.arange(len(classes))
     rows = [ManifestRow("monday", f"{name}/1.jpg", target, "test", "0" * 64) for target, name in enumerate(classes)]
-    return Trained(onnx.ModelProto(), classes, rows, Evaluation(targets, targets), drifted, 0, None)
+    return Trained(onnx.ModelProto(), classes, rows, Evaluation(targets, targets), drifted, Recipe(), None)
 
 
 def test_any_folder_name_makes_a_metric_of_its_own() -> None:
