@@ -104,6 +104,11 @@ doctor: setup ## Say which link of the chain is broken and what to do
 sample-data: setup ## For the local stack: make the sample images, their corrupted copies and the manifests
 	@$(STACK) images
 
+.PHONY: train
+train: setup ## Train and register a version (STRATEGY=balanced_margin BUDGET=0.2 SEED=0)
+	@$(BIN)/python -m model_registry.save_model_to_registry --model-name sk_model \
+		$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: lint
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .

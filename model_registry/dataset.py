@@ -1,5 +1,6 @@
 """The labelled images to train on, as the source table names them, and their split into training and held-out rows."""
 
+import hashlib
 import json
 import logging
 import re
@@ -7,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import numpy as np
 import psycopg2
@@ -25,6 +27,9 @@ MISSING_SHARE = 0.05
 FOLDS = 5
 """One fold in five is held out: an 80/20 split."""
 
+Side = Literal["train", "test", "unused"]
+"""`unused`: a rehearsal strategy could have chosen the image for training and did not."""
+
 
 @dataclass(frozen=True)
 class LabelledImage:
@@ -41,7 +46,7 @@ class ManifestRow:
     dataset: str
     image_path: str
     target: int
-    split: str
+    split: Side
     sha256: str
 
 
@@ -146,13 +151,35 @@ def split(images: Sequence[LabelledImage], classes: Sequence[str], pattern: str 
     return mask.tolist()
 
 
+def same_split(
+    images: Sequence[LabelledImage],
+    known: Sequence[LabelledImage],
+    known_held_out: Sequence[bool],
+    pattern: str | None,
+    seed: int,
+) -> list[bool]:
+    """For each of `images`, of another day, whether it is held out: as the image or group of that name in `known` is.
+
+    Of names that are new a fifth is held out, by a hash of `seed` and name: the same each time, whatever else there is.
+    """
+    sides = dict(zip(group_names(known, pattern), known_held_out, strict=True))
+    return [
+        sides[name] if name in sides else _hashed(f"{seed}/{name}") % FOLDS == 0
+        for name in group_names(images, pattern)
+    ]
+
+
+def _hashed(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest())
+
+
 def manifest(
-    images: Sequence[LabelledImage], files: Sequence[Path], held_out: Sequence[bool], dataset: str
+    images: Sequence[LabelledImage], files: Sequence[Path], sides: Sequence[Side], dataset: str
 ) -> list[ManifestRow]:
     """What the run saw, to be checked against when its figures are reproduced."""
     return [
-        ManifestRow(dataset, image.image_path, image.target, "test" if test else "train", content_hash(file))
-        for image, file, test in zip(images, files, held_out, strict=True)
+        ManifestRow(dataset, image.image_path, image.target, side, content_hash(file))
+        for image, file, side in zip(images, files, sides, strict=True)
     ]
 
 

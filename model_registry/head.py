@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +19,7 @@ REGULARISATION = 0.1
 MAX_ITERATIONS = 2000
 
 
-def fit_head(embeddings: FloatArray, targets: Sequence[int]) -> Pipeline:
+def fit_head(embeddings: FloatArray, targets: Sequence[int] | npt.NDArray[np.int64]) -> Pipeline:
     """Fit on float32 [N, 1280] and class indices 0..C-1, each present."""
     head = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=MAX_ITERATIONS))
     return head.fit(embeddings, targets)
@@ -33,6 +34,16 @@ def linear_layer(head: Pipeline) -> tuple[FloatArray, FloatArray]:
         # Of two classes scikit-learn keeps one row, the second's log-odds: the first one's are 0.
         weights, biases = np.vstack([np.zeros_like(weights), weights]), np.concatenate([[0.0], biases])
     return weights.astype(np.float32), biases.astype(np.float32)
+
+
+def margins(head: Pipeline, embeddings: FloatArray, targets: npt.NDArray[np.int64]) -> FloatArray:
+    """By how much each row's own class leads the best other one, in log-odds [N]; negative where `head` is wrong."""
+    weights, biases = linear_layer(head)
+    scores = embeddings @ weights.T + biases
+    own = scores[np.arange(len(targets)), targets]
+    scores[np.arange(len(targets)), targets] = -np.inf
+    lead: FloatArray = own - scores.max(axis=1)
+    return lead
 
 
 def export(backbone: onnx.ModelProto, head: Pipeline, classes: Sequence[str]) -> onnx.ModelProto:

@@ -32,11 +32,13 @@ def main(
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
     with plain_errors():
         version = registry.by_run(run_id) if run_id is not None else registry.by_alias(alias or "")
-        result = reproduce(registry, version, settings.image_root)
+        results = reproduce(registry, version, settings.image_root)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{model_name} version {version.version}, run {version.run_id}")
-    console.print(f"test accuracy logged   {result.logged!r}")
-    console.print(f"test accuracy measured {result.measured!r} on {result.images} held-out images: the same")
+    for result in results:
+        console.print(f"test accuracy logged   {result.logged!r}")
+        held_out = f"{result.images} held-out images of {result.dataset}"
+        console.print(f"test accuracy measured {result.measured!r} on {held_out}: the same")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from mlflow.entities.model_registry import ModelVersion
 
 from common.cli import UserError
 from model_registry.dataset import ManifestRow
+from model_registry.days import CLEAN, DRIFTED
 from model_registry.embeddings import content_hash
 from model_registry.registry import Registry, run_of
-from model_registry.training import evaluate_rows
+from model_registry.training import evaluate_rows, held_out_rows
 
 NAMED = 5
 """How many changed images a message names."""
@@ -18,30 +19,38 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Reproduction:
-    """The accuracy that the run logged and the one measured now, on `images` held-out images."""
+    """The accuracy that the run logged and the one measured now, on `images` held-out images of one data set."""
 
+    dataset: str
     logged: float
     measured: float
     images: int
 
 
-def reproduce(registry: Registry, version: ModelVersion, image_root: Path) -> Reproduction:
-    """Download `version` and evaluate it on its own held-out images.
+def reproduce(registry: Registry, version: ModelVersion, image_root: Path) -> list[Reproduction]:
+    """Download `version` and evaluate it on its own held-out images, day by day.
 
     `UserError` when those images are missing or not what they were, or when the accuracy differs at all.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        held_out = [row for row in registry.manifest(version, Path(scratch)) if row.split == "test"]
+        held_out = held_out_rows(registry.manifest(version, Path(scratch)))
     _require_unchanged(held_out, image_root)
-    folder = image_root / held_out[0].dataset
-    evaluation = evaluate_rows(registry.load(version), held_out, folder, f"Checking version {version.version}")
-    logged = registry.client.get_run(run_of(version)).data.metrics["test_accuracy"]
-    if evaluation.accuracy != logged:
-        raise UserError(
-            f"version {version.version} logged a test accuracy of {logged!r} but gives {evaluation.accuracy!r} now. "
-            "Its artifacts or the libraries that run it have changed."
-        )
-    return Reproduction(logged, evaluation.accuracy, len(held_out))
+    model = registry.load(version)
+    metrics = registry.client.get_run(run_of(version)).data.metrics
+    results = []
+    for dataset, metric in ((CLEAN, "test_accuracy"), (DRIFTED, "test_accuracy_tuesday")):
+        rows = [row for row in held_out if row.dataset == dataset]
+        if rows:
+            description = f"Checking version {version.version} on {dataset}"
+            measured = evaluate_rows(model, rows, image_root / dataset, description).accuracy
+            results.append(Reproduction(dataset, metrics[metric], measured, len(rows)))
+    for result in results:
+        if result.measured != result.logged:
+            raise UserError(
+                f"version {version.version} logged a test accuracy of {result.logged!r} on {result.dataset} but gives "
+                f"{result.measured!r} now. Its artifacts or the libraries that run it have changed."
+            )
+    return results
 
 
 def _require_unchanged(rows: list[ManifestRow], image_root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Trains a classifier on the rows of monday, registers it as one ONNX graph, and checks what was registered.
+"""Trains a classifier on the rows that a strategy chooses, registers it as one ONNX graph, and checks that version.
 
 The first version that passes its check becomes the champion, the one that serves.
 """
@@ -23,8 +23,10 @@ from common.postgres import connect as connect_database
 from model_registry.backbone import EMBEDDING_SIZE
 from model_registry.dataset import manifest_text
 from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, plain_errors, run_of
+from model_registry.rehearsal import Recipe
 from model_registry.reproduction import reproduce
 from model_registry.settings import Settings
+from model_registry.strategies import STRATEGIES
 from model_registry.training import Trained, require_accuracy, train
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
@@ -79,7 +81,10 @@ def summary(settings: Settings, registry: Registry, version: ModelVersion, train
     }
     if trained.drifted is not None:
         lines["on tuesday"] = f"{trained.drifted.accuracy:.4f} on {len(trained.drifted.targets)} images"
+    used = trained.parameters
     lines |= {
+        "trained on": f"{used['train_images_monday']} images of monday and {used['train_images_tuesday']} of tuesday, "
+        f"strategy {trained.recipe.strategy}",
         "figures": settings.tracking_uri,
         "check again": f"cd model_registry && python load_model_from_registry.py {chosen}",
         "fetch to serve": f"cd api_serving && python download_model.py {chosen}",
@@ -87,10 +92,24 @@ def summary(settings: Settings, registry: Registry, version: ModelVersion, train
     return "\n".join(f"[bold]{name:<16}[/bold]{escape(text)}" for name, text in lines.items())
 
 
+def check_strategy(name: str) -> str:
+    """The registered name itself; a usage error for any other."""
+    if name not in STRATEGIES:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(STRATEGIES)}.")
+    return name
+
+
 @app.command(help=__doc__)
 def main(
     model_name: Annotated[str, typer.Option(help="Name to register under.")] = MODEL_NAME,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Seed of the split and of the strategy.")] = 0,
+    strategy: Annotated[
+        str,
+        typer.Option(callback=check_strategy, metavar="NAME", help=f"What to train on: {', '.join(STRATEGIES)}."),
+    ] = Recipe.strategy,
+    budget: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of monday's training images that a strategy may take.")
+    ] = Recipe.budget,
     group_pattern: Annotated[
         str | None,
         typer.Option(help="Regular expression; images whose file names share what its groups capture stay together."),
@@ -107,7 +126,7 @@ def main(
             console.print(f"{model_name} has a champion already: version {champion.version} of run {champion.run_id}")
             return
         database = connect_database(settings.source_database_url, "save-model-to-registry", settings.wait_timeout_s)
-        trained = train(database, settings, seed)
+        trained = train(database, settings, Recipe(seed, strategy, budget))
         version = register(registry, trained)
         reproduce(registry, version, settings.image_root)
         require_accuracy(trained.clean.accuracy, settings.minimum_accuracy)

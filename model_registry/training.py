@@ -2,34 +2,25 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from common.cli import UserError
 from common.postgres import Connection
 from model_registry.backbone import backbone_sha256, pretrained_backbone
-from model_registry.dataset import (
-    ManifestRow,
-    class_names,
-    manifest,
-    manifest_text,
-    present_images,
-    split,
-    wait_for_rows,
-)
+from model_registry.dataset import ManifestRow, manifest_text, wait_for_rows
+from model_registry.days import CLEAN, DRIFTED, clean_day, drifted_day, drifted_rows
 from model_registry.embeddings import embed
 from model_registry.evaluation import Evaluation, evaluate
 from model_registry.head import REGULARISATION, export, fit_head
+from model_registry.rehearsal import Recipe, rehearsed, require_classes
 from model_registry.settings import Settings
-
-CLEAN = "monday"
-"""The data set that models are trained on."""
-
-DRIFTED = "tuesday"
-"""The same images changed: what the model meets later."""
+from model_registry.strategies import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -41,16 +32,19 @@ class Trained:
     manifest: list[ManifestRow]
     clean: Evaluation
     drifted: Evaluation | None
-    seed: int
+    recipe: Recipe
     group_pattern: str | None
 
     @property
     def parameters(self) -> dict[str, object]:
         """What determines the model."""
         text = manifest_text(self.manifest)
-        held_out = sum(row.split == "test" for row in self.manifest)
+        count = Counter((row.dataset, row.split) for row in self.manifest)
+        budgeted = STRATEGIES[self.recipe.strategy].budgeted
         return {
-            "seed": self.seed,
+            "seed": self.recipe.seed,
+            "strategy": self.recipe.strategy,
+            **({"budget": self.recipe.budget} if budgeted else {}),
             "group_pattern": self.group_pattern,
             "backbone": "efficientnet-lite0",
             "backbone_sha256": backbone_sha256(),
@@ -58,49 +52,66 @@ class Trained:
             "regularisation": REGULARISATION,
             # For the eye only, as far as a parameter reaches; the graph and classes.json have them all.
             "classes": ", ".join(self.classes)[:500],
-            "train_images": len(self.manifest) - held_out,
-            "test_images": held_out,
+            "train_images": count[CLEAN, "train"] + count[DRIFTED, "train"],
+            "train_images_monday": count[CLEAN, "train"],
+            "train_images_tuesday": count[DRIFTED, "train"],
+            "test_images": count[CLEAN, "test"] + count[DRIFTED, "test"],
             "data_manifest_sha256": hashlib.sha256(text.encode()).hexdigest(),
         }
 
     @property
     def metrics(self) -> dict[str, float]:
         """Figures on held-out images, all 0 to 1."""
-        recalls = self.clean.recall(self.classes).items()
         figures = {"test_accuracy": self.clean.accuracy, "test_macro_f1": self.clean.macro_f1}
-        # MLflow takes few characters in a metric's name; a folder may have any. The index keeps the names apart.
-        figures |= {
-            f"test_recall_{index}_{re.sub('[^a-zA-Z0-9-]', '_', name)[:100]}": recall
-            for index, (name, recall) in enumerate(recalls)
-        }
+        figures |= _recalls("test_recall", self.clean, self.classes)
         if self.drifted is not None:
-            figures["test_accuracy_tuesday"] = self.drifted.accuracy
+            figures |= {"test_accuracy_tuesday": self.drifted.accuracy, "test_macro_f1_tuesday": self.drifted.macro_f1}
+            figures |= _recalls("test_tuesday_recall", self.drifted, self.classes)
         return figures
 
 
-def train(connection: Connection, settings: Settings, seed: int) -> Trained:
-    """Train on the rows of `monday`, waiting for them. `UserError` says what is wrong with rows or images."""
-    images = wait_for_rows(connection, CLEAN, settings.wait_timeout_s)
+def _recalls(prefix: str, evaluation: Evaluation, classes: Sequence[str]) -> dict[str, float]:
+    # MLflow takes few characters in a metric's name; a folder may have any. The index keeps the names apart.
+    return {
+        f"{prefix}_{index}_{re.sub('[^a-zA-Z0-9-]', '_', name)[:100]}": recall
+        for index, (name, recall) in enumerate(evaluation.recall(classes).items())
+    }
+
+
+def train(connection: Connection, settings: Settings, recipe: Recipe) -> Trained:
+    """Train on the rows that the recipe's strategy chooses. `UserError` says what is wrong with rows or images.
+
+    Rows of monday are waited for; where the strategy trains on tuesday too, its rows must be there.
+    """
+    uses_new = STRATEGIES[recipe.strategy].uses_new
+    clean_rows = wait_for_rows(connection, CLEAN, settings.wait_timeout_s)
+    new_rows = drifted_rows(connection) if uses_new else []
     connection.close()  # Nothing more is asked of the database; training may take minutes.
-    images = present_images(images, settings.image_root / CLEAN)
-    classes = class_names(images)
-    files = [settings.image_root / CLEAN / image.image_path for image in images]
-    held_out = split(images, classes, settings.group_pattern, seed)
-    embeddings = embed(files, settings.embedding_cache)
-    training = [index for index, test in enumerate(held_out) if not test]
-    head = fit_head(embeddings[training], [images[index].target for index in training])
+    clean, classes = clean_day(clean_rows, settings, recipe.seed)
+    drifted = drifted_day(new_rows, clean, settings, recipe.seed)
+    old_embeddings = embed(clean.files, settings.embedding_cache)
+    new_embeddings = embed(drifted.files, settings.embedding_cache)
+    chosen = rehearsed(clean, old_embeddings, recipe)
+    targets = np.concatenate([clean.targets[chosen], drifted.targets[drifted.training]])
+    require_classes(targets, classes, recipe)
+    head = fit_head(np.concatenate([old_embeddings[chosen], new_embeddings[drifted.training]]), targets)
     model = export(pretrained_backbone(), head, classes)
-    rows = manifest(images, files, held_out, CLEAN)
-    test_rows = [row for row in rows if row.split == "test"]
+    clean_manifest, drifted_manifest = clean.manifest(chosen), drifted.manifest(drifted.training)
+    clean_tests, drifted_tests = held_out_rows(clean_manifest), held_out_rows(drifted_manifest)
     return Trained(
         model,
         classes,
-        rows,
-        evaluate_rows(model, test_rows, settings.image_root / CLEAN, "Evaluating on monday"),
-        _evaluate_drifted(model, test_rows, settings.image_root / DRIFTED),
-        seed,
+        clean_manifest + drifted_manifest,
+        evaluate_rows(model, clean_tests, settings.image_root / CLEAN, "Evaluating on monday"),
+        _evaluate_drifted(model, drifted_tests or clean_tests, settings.image_root / DRIFTED),
+        recipe,
         settings.group_pattern,
     )
+
+
+def held_out_rows(manifest: Sequence[ManifestRow]) -> list[ManifestRow]:
+    """Those that are held out."""
+    return [row for row in manifest if row.split == "test"]
 
 
 def evaluate_rows(model: onnx.ModelProto, rows: Sequence[ManifestRow], folder: Path, description: str) -> Evaluation:

@@ -212,6 +212,64 @@ def own_images(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         cursor.execute(f"drop schema {schema} cascade")
 
 
+@pytest.fixture
+def both_days(stack: Stack) -> Iterator[str]:
+    """Address of a table `cargo` of its own, which holds the sample images of monday and of tuesday."""
+    schema = f"test_{uuid.uuid4().hex[:8]}"
+    with stack.source() as connection, connection.cursor() as cursor:
+        cursor.execute(f"create schema {schema}")
+        cursor.execute(f"create table {schema}.cargo (like cargo including all)")
+        cursor.execute(
+            f"insert into {schema}.cargo (dataset, image_path, target)"
+            " select day, image_path, target from unnest(array['monday', 'tuesday']) day,"
+            " (select distinct image_path, target from cargo where dataset = 'monday') images"
+        )
+        yield f"{stack.source_url}?options=-csearch_path%3D{schema}"
+        cursor.execute(f"drop schema {schema} cascade")
+
+
+def test_a_rehearsed_version_says_how_it_was_trained(
+    registry: Registry, run_id: str, both_days: str, tmp_path: Path
+) -> None:
+    chosen = ("--strategy", "balanced_margin", "--budget", "0.1", "--seed", "3")
+    answer = command(
+        *("save_model_to_registry", "--model-name", registry.model_name, *chosen),
+        MODEL_REGISTRY_SOURCE_DATABASE_URL=both_days,
+    )
+    assert answer.returncode == 0, answer.stderr
+    rehearsed = registry.client.get_model_version(registry.model_name, "2")
+    run, before = (registry.client.get_run(each) for each in (run_of(rehearsed), run_id))
+    assert run.data.params["strategy"] == "balanced_margin"
+    assert run.data.params["budget"] == "0.1"
+    assert before.data.params["strategy"] == "monday"
+    rows = registry.manifest(rehearsed, tmp_path)
+    monday = [row for row in rows if row.dataset == "monday"]
+    pool = [row for row in monday if row.split != "test"]
+    assert sum(row.split == "train" for row in pool) == round(0.1 * len(pool))
+    assert {row.split for row in rows if row.dataset == "tuesday"} == {"train", "test"}
+    assert run.data.metrics["test_accuracy_tuesday"] > before.data.metrics["test_accuracy_tuesday"]
+    champion = registry.champion()
+    assert champion is not None
+    assert champion.run_id == run_id, "only the first version becomes the champion by itself"
+    named = ("--model-name", registry.model_name, "--run-id", run_of(rehearsed))
+    again = CliRunner().invoke(load_model_from_registry.app, named)
+    assert again.exit_code == 0, again.exception
+    assert repr(run.data.metrics["test_accuracy_tuesday"]) in again.stdout
+
+
+def test_a_comparison_is_one_run(registry: Registry, tmp_path: Path) -> None:
+    page = tmp_path / "strategies.md"
+    answer = command("compare_strategies", "--splits", "2", "--budget", "0.1", "--output", str(page))
+    assert answer.returncode == 0, answer.stderr
+    found = re.search(r"^logged: run ([0-9a-f]{32})", answer.stdout, re.MULTILINE)
+    assert found, answer.stdout
+    run = registry.client.get_run(found.group(1))
+    assert run.data.params["splits"] == "2"
+    assert {"all_mean", "random_10_tuesday", "herding_10_forgetting"} <= set(run.data.metrics)
+    artifacts = {entry.path for entry in registry.client.list_artifacts(run.info.run_id)}
+    assert artifacts == {"strategies.md", "strategies.png", "strategies.csv", "verdict.json"}
+
+
 # MLflow warns of its own signatures when it first writes a model.
 @pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
 def test_a_version_below_the_minimum_does_not_serve(stack: Stack, saved: Answer, own_images: Path) -> None:

@@ -1,0 +1,1 @@
+"""Measures rehearsal strategies against each other."""
