@@ -29,11 +29,8 @@ from tests.e2e.containers import (
 from tests.e2e.test_demo import CLASSES, own_images  # noqa: F401 - the fixture
 from tests.repo.compose import ROOT
 
-pytestmark = [
-    pytest.mark.skipif(lacking() is not None, reason=f"containers cannot be tried here: {lacking()}"),
-    # Building the images for the first time takes minutes.
-    pytest.mark.timeout(1500),
-]
+# Building the images for the first time takes minutes.
+pytestmark = pytest.mark.timeout(1500)
 
 STAGES = (
     "data_generate/docker-compose.yaml",
@@ -73,6 +70,12 @@ def connectors_running() -> bool:
         for name, content in answer.items()
     }
     return states == {SOURCE_CONNECTOR: {"RUNNING"}, SINK_CONNECTOR: {"RUNNING"}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engine() -> None:
+    if why := lacking():
+        pytest.skip(f"containers cannot be tried here: {why}")
 
 
 @pytest.fixture(scope="module")
