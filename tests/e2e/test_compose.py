@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -203,14 +204,21 @@ def test_every_container_comes_back_and_no_row_is_lost(whole: Containers) -> Non
         flowing()
         before = whole.inspect(service)
         os.kill(before["State"]["Pid"], signal.SIGKILL)
-
-        def back(service: str = service, restarts: int = before["RestartCount"]) -> bool:
-            now = whole.inspect(service)
-            return bool(now["RestartCount"] > restarts and now["State"]["Health"]["Status"] == "healthy")
-
-        wait_until(back, f"{service} healthy again", timeout_s=120)
+        wait_until(lambda: back(whole, service, before["RestartCount"]), f"{service} healthy again", timeout_s=120)  # noqa: B023 - called before the next turn
     flowing()
     balanced()
+
+
+def back(whole: Containers, service: str, restarts: int) -> bool:
+    """Whether it was restarted, and its new process was found well: the former result stands until then."""
+    now = whole.inspect(service)
+    checks = now["State"]["Health"]["Log"]
+    return bool(
+        now["RestartCount"] > restarts
+        and now["State"]["Health"]["Status"] == "healthy"
+        and checks
+        and datetime.fromisoformat(checks[-1]["Start"]) > datetime.fromisoformat(now["State"]["StartedAt"])
+    )
 
 
 def balanced() -> None:
