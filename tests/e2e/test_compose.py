@@ -202,11 +202,16 @@ def test_every_container_comes_back_and_no_row_is_lost(whole: Containers) -> Non
     assert len(running) >= 12
     for service in running:
         flowing()
-        before = whole.inspect(service)
-        os.kill(before["State"]["Pid"], signal.SIGKILL)
-        wait_until(lambda: back(whole, service, before["RestartCount"]), f"{service} healthy again", timeout_s=120)  # noqa: B023 - called before the next turn
+        kill(whole, service)
     flowing()
     balanced()
+
+
+def kill(whole: Containers, service: str) -> None:
+    """SIGKILL; returns when the restart policy has brought it back and it is healthy."""
+    before = whole.inspect(service)
+    os.kill(before["State"]["Pid"], signal.SIGKILL)
+    wait_until(lambda: back(whole, service, before["RestartCount"]), f"{service} healthy again", timeout_s=120)
 
 
 def back(whole: Containers, service: str, restarts: int) -> bool:
