@@ -127,6 +127,13 @@ def test_dockerfiles(file: Path) -> None:
     assert "<<" not in text
 
 
+@pytest.mark.parametrize("file", sorted(REPOSITORY.glob("*/Dockerfile")), ids=names)
+def test_images_hold_whole_stages(file: Path) -> None:
+    """Folder by folder: a list of modules would miss the next subpackage, and only the running service would tell."""
+    stage = file.parent.name
+    assert f"\nCOPY common/ common/\nCOPY {stage}/ {stage}/\n" in file.read_text()
+
+
 @needs_compose
 @pytest.mark.parametrize("store", STORES)
 @pytest.mark.parametrize("file", [ROOT, *STAGE_FILES], ids=names)
