@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg2
 import yaml  # type: ignore[import-untyped]
 from psycopg2.extensions import connection as Connection
@@ -139,6 +140,19 @@ class Containers:
                 answer = run("docker", "logs", "--tail", "15", name)
                 words.append(f"{name}: {status}\n{answer.stdout}{answer.stderr}")
         return "\n".join(words)
+
+
+def readiness() -> str:
+    """What each service that knows says of itself, and of what it lacks."""
+    answers = []
+    for name, documented in PORTS.items():
+        if name == "API_PORT" or name.endswith("_HEALTH_PORT"):
+            try:
+                words = httpx.get(f"http://127.0.0.1:{port(documented)}/readyz", timeout=5).text
+            except httpx.HTTPError as error:
+                words = repr(error)
+            answers.append(f"{name}: {words}")
+    return "\n".join(answers)
 
 
 def database_url(which: str) -> str:

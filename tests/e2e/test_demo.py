@@ -6,6 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
@@ -22,7 +24,7 @@ IMAGES_A_CLASS = 30
 
 
 @pytest.fixture(scope="module")
-def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def own_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Folders of other class names and another format than the sample's."""
     rendered = tmp_path_factory.mktemp("rendered")
     command = [
@@ -35,12 +37,15 @@ def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         str(IMAGES_A_CLASS),
     ]
     subprocess.run(command, check=True)
-    folder = tmp_path_factory.mktemp("own")
-    for own_name, sample_name in CLASSES.items():
-        (folder / own_name).mkdir()
-        for image in (rendered / sample_name).iterdir():
-            Image.open(image).save(folder / own_name / f"{image.stem}.png")
-    return folder
+    # Containers are another user: pytest closes its own folders to others, again whenever another pytest starts.
+    with tempfile.TemporaryDirectory(prefix="cargo-own-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for own_name, sample_name in CLASSES.items():
+            (folder / own_name).mkdir()
+            for image in (rendered / sample_name).iterdir():
+                Image.open(image).save(folder / own_name / f"{image.stem}.png")
+        yield folder
 
 
 @pytest.mark.timeout(420)
