@@ -47,5 +47,8 @@ class Settings(StageSettings):
     writer_password: SecretStr = SecretStr("writerpassword")
     """The same for the subscriber."""
 
+    monitor_password: SecretStr = SecretStr("monitorpassword")
+    """The same for the drift monitor."""
+
     sink_password_file: Path = SECRETS / "target-password"
     """Holds the same for the sink connector."""
