@@ -40,8 +40,8 @@ jars: ## Fetch Kafka's and Debezium's jars, pinned and checked
 	@sh kafka/fetch-jars.sh
 
 .PHONY: demo
-demo: setup ## Start everything and watch rows become predictions (DURATION=90 ends by itself)
-	@$(STACK) demo $(if $(DURATION),--duration $(DURATION))
+demo: setup ## Start everything, watch the data drift and the model repair itself (STORY=0: only watch; DURATION=90)
+	@$(STACK) demo $(if $(filter 0,$(STORY)),--no-story) $(if $(DURATION),--duration $(DURATION))
 
 .PHONY: up-local
 up-local: setup ## Start everything in the background

@@ -55,7 +55,7 @@ def test_demo_ends_by_itself_with_every_row_accounted_for(own_images: Path) -> N
     }
     try:
         demo = subprocess.run(
-            ["make", "demo", "DURATION=20"],
+            ["make", "demo", "STORY=0", "DURATION=20"],
             cwd=REPOSITORY,
             env=environment,
             capture_output=True,
