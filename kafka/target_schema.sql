@@ -91,6 +91,29 @@ create table if not exists drift_cursor (
     id bigint not null
 );
 
+-- One row for each alarm that a training run answers; the run writes its steps here.
+create table if not exists adaptation (
+    id bigint generated always as identity primary key,
+    alarm_id bigint not null unique references drift_alarm,
+    state text not null check (state in ('collecting', 'training', 'judging', 'promoted', 'rejected', 'failed')),
+    -- How often the run was begun: one that was cut off is tried again.
+    attempts int not null default 1,
+    champion_version text not null,
+    -- Null until it is registered.
+    challenger_version text,
+    strategy text not null,
+    -- Of the drifted period, to train on and to judge by.
+    images int,
+    reason text,
+    -- The figures that it was judged by.
+    gate jsonb,
+    began_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    finished_at timestamptz
+);
+
+create index if not exists adaptation_finished_at on adaptation (finished_at);
+
 -- Dashboards read as a role that can do nothing else. Where the tables' owner may not create roles, an administrator
 -- creates it beforehand, with a password of their own.
 do $$
@@ -106,7 +129,7 @@ begin
     if exists (select from pg_roles where rolname = 'dashboardreader') then
         execute format('grant usage on schema %I to dashboardreader', current_schema());
         grant select on cargo, cargo_prediction, cargo_dead_letter to dashboardreader;
-        grant select on cargo_prediction_features, drift, drift_alarm to dashboardreader;
+        grant select on cargo_prediction_features, drift, drift_alarm, adaptation to dashboardreader;
     end if;
 end
 $$;

@@ -33,7 +33,8 @@ class Answers:
     def differences(self) -> Classes:
         """For each image 1 where only the challenger is right, -1 where only the champion is, else 0."""
         right = (self.challenger == self.targets).astype(np.int64)
-        return right - (self.champion == self.targets)
+        difference: Classes = right - (self.champion == self.targets)
+        return difference
 
     def accuracies(self) -> tuple[float, float]:
         """Of champion and challenger, 0 to 1."""
