@@ -109,6 +109,19 @@ train: setup ## Train and register a version (STRATEGY=balanced_margin BUDGET=0.
 	@$(BIN)/python -m model_registry.save_model_to_registry --model-name sk_model \
 		$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEED),--seed $(SEED))
 
+.PHONY: promote
+promote: setup ## Make a registered version the champion (VERSION=2 REASON="…")
+	@$(BIN)/python -m model_registry.promote --version $(or $(VERSION),$(error say which: make promote VERSION=2)) \
+		--reason "$(or $(REASON),make promote)"
+
+.PHONY: rollback
+rollback: setup ## Bring the champion back that served before (REASON="…")
+	@$(BIN)/python -m model_registry.rollback $(if $(REASON),--reason "$(REASON)")
+
+.PHONY: history
+history: setup ## Show which version served when, who brought it there, and why
+	@$(BIN)/python -m model_registry.history
+
 .PHONY: lint
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ import onnx
 from common.cli import UserError
 from common.postgres import Connection
 from model_registry.backbone import backbone_sha256, pretrained_backbone
-from model_registry.dataset import ManifestRow, manifest_text, wait_for_rows
+from model_registry.dataset import LabelledImage, ManifestRow, manifest_text, wait_for_rows
 from model_registry.days import CLEAN, DRIFTED, clean_day, drifted_day, drifted_rows
 from model_registry.embeddings import embed
 from model_registry.evaluation import Evaluation, evaluate
@@ -87,6 +87,13 @@ def train(connection: Connection, settings: Settings, recipe: Recipe) -> Trained
     clean_rows = wait_for_rows(connection, CLEAN, settings.wait_timeout_s)
     new_rows = drifted_rows(connection) if uses_new else []
     connection.close()  # Nothing more is asked of the database; training may take minutes.
+    return train_rows(clean_rows, new_rows, settings, recipe)
+
+
+def train_rows(
+    clean_rows: Sequence[LabelledImage], new_rows: Sequence[LabelledImage], settings: Settings, recipe: Recipe
+) -> Trained:
+    """The same on rows at hand: those of monday, and those of tuesday where the strategy trains on them."""
     clean, classes = clean_day(clean_rows, settings, recipe.seed)
     drifted = drifted_day(new_rows, clean, settings, recipe.seed)
     old_embeddings = embed(clean.files, settings.embedding_cache)

@@ -1,6 +1,7 @@
 """Checks a registered version: downloaded anew, it must give the very accuracy that its run logged."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ NAMED = 5
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class Verified:
     """The accuracy that the run logged and the one measured now, on `images` held-out images of one data set."""
 
     dataset: str
@@ -27,14 +28,14 @@ class Reproduction:
     images: int
 
 
-def reproduce(registry: Registry, version: ModelVersion, image_root: Path) -> list[Reproduction]:
+def verify(registry: Registry, version: ModelVersion, image_root: Path) -> list[Verified]:
     """Download `version` and evaluate it on its own held-out images, day by day.
 
     `UserError` when those images are missing or not what they were, or when the accuracy differs at all.
     """
     with tempfile.TemporaryDirectory() as scratch:
         held_out = held_out_rows(registry.manifest(version, Path(scratch)))
-    _require_unchanged(held_out, image_root)
+    require_unchanged(held_out, image_root)
     model = registry.load(version)
     metrics = registry.client.get_run(run_of(version)).data.metrics
     results = []
@@ -43,7 +44,7 @@ def reproduce(registry: Registry, version: ModelVersion, image_root: Path) -> li
         if rows:
             description = f"Checking version {version.version} on {dataset}"
             measured = evaluate_rows(model, rows, image_root / dataset, description).accuracy
-            results.append(Reproduction(dataset, metrics[metric], measured, len(rows)))
+            results.append(Verified(dataset, metrics[metric], measured, len(rows)))
     for result in results:
         if result.measured != result.logged:
             raise UserError(
@@ -53,12 +54,13 @@ def reproduce(registry: Registry, version: ModelVersion, image_root: Path) -> li
     return results
 
 
-def _require_unchanged(rows: list[ManifestRow], image_root: Path) -> None:
+def require_unchanged(rows: Sequence[ManifestRow], image_root: Path) -> None:
+    """`UserError` names images of `rows` that are missing below `image_root` or hold other bytes than then."""
     changed = [row for row in rows if not _unchanged(row, image_root / row.dataset / row.image_path)]
     if changed:
         names = ", ".join(row.image_path for row in changed[:NAMED])
         raise UserError(
-            f"{len(changed)} of {len(rows)} held-out images below {image_root} are missing or have changed since "
+            f"{len(changed)} of {len(rows)} images below {image_root} are missing or have changed since "
             f"training: {names}{', …' if len(changed) > NAMED else ''}. Restore them, set MODEL_REGISTRY_IMAGE_ROOT, "
             "or train anew."
         )
