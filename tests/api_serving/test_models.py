@@ -41,12 +41,41 @@ def test_a_good_model_answers(tmp_path: Path) -> None:
         ({"activation": "Exp"}, "sum to 1"),
         ({"activation": "Log"}, "sum to 1"),
         ({"batch": 1}, "does not turn"),
+        ({"features": np.nan}, "finite numbers"),
+        ({"features": 1.0, "features_rank": 3}, "one row"),
+        ({"metadata": {"self_test": "{}"}}, "self_test"),
+        ({"metadata": {"self_test": '{"seed": 0, "images": 1, "probabilities": [[0, 0, 1]]}'}}, "self_test"),
+        ({"metadata": {"self_test": '{"seed": 0, "images": 1000000, "probabilities": []}'}}, "self_test"),
+        ({"metadata": {"self_test": '{"seed": 0, "images": 2, "probabilities": [[0, 1], [0, 1]]}'}}, "one probability"),
+        (
+            {"metadata": {"self_test": '{"seed": 0, "images": 2, "probabilities": [[0, 0, 1], [0, 0, 1]]}'}},
+            "differs by",
+        ),
+        ({"metadata": {"drift_reference": "[not json"}}, "drift_reference"),
+        (
+            {"metadata": {"drift_reference": '{"dataset": "d", "accuracy": 2, "confidences": [], "features": []}'}},
+            "less",
+        ),
+        (
+            {"metadata": {"drift_reference": '{"dataset": "d", "accuracy": 1, "confidences": [1], "features": []}'}},
+            "one confidence",
+        ),
     ],
 )
 def test_broken_models_are_refused(tmp_path: Path, broken: dict[str, Any], words: str) -> None:
     file = tiny_model.build(tmp_path / "m.onnx", **broken)
     with pytest.raises(InvalidModel, match=words):
         load_classifier(file, threads=1)
+
+
+def test_a_model_that_answers_as_where_it_was_made_passes_its_self_test(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    answers = load_classifier(tiny_model.build(tmp_path / "m.onnx"), threads=1).probabilities(noise)
+    test = {"seed": 3, "images": 2, "probabilities": (answers + np.float32(0.0009)).tolist()}
+    load_classifier(tiny_model.build(tmp_path / "m.onnx", metadata={"self_test": json.dumps(test)}), threads=1)
+    other_pictures = json.dumps(test | {"seed": 4})
+    with pytest.raises(InvalidModel, match="self-test fails: a probability differs by"):
+        load_classifier(tiny_model.build(tmp_path / "m.onnx", metadata={"self_test": other_pictures}), threads=1)
 
 
 @pytest.mark.parametrize("size", [0, 100])
