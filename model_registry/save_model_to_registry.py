@@ -22,6 +22,7 @@ from common.names import CHAMPION, EXPERIMENT, MODEL_NAME
 from common.postgres import connect as connect_database
 from model_registry.backbone import EMBEDDING_SIZE
 from model_registry.dataset import manifest_text
+from model_registry.drift_projection import FEATURES
 from model_registry.promotion import promote
 from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, plain_errors, run_of
 from model_registry.rehearsal import Recipe
@@ -39,8 +40,12 @@ def signature(classes: int) -> ModelSignature:
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, INPUT_SIDE, INPUT_SIDE, 3), "image")]),
         outputs=Schema(
             [
-                TensorSpec(np.dtype(np.float32), (-1, classes), "probabilities"),
-                TensorSpec(np.dtype(np.float32), (-1, EMBEDDING_SIZE), "embedding"),
+                TensorSpec(np.dtype(np.float32), (-1, width), name)
+                for name, width in (
+                    ("probabilities", classes),
+                    ("embedding", EMBEDDING_SIZE),
+                    ("drift_features", FEATURES),
+                )
             ]
         ),
     )

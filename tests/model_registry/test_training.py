@@ -5,6 +5,7 @@ from typing import Literal
 from unittest.mock import MagicMock
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from PIL import Image
@@ -18,10 +19,14 @@ from model_registry.strategies import STRATEGIES
 from model_registry.training import Trained, require_accuracy, train
 
 
+def evaluation(targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> Evaluation:
+    return Evaluation(targets, np.eye(len(targets), dtype=np.float32)[predictions], np.empty((len(targets), 0), "f4"))
+
+
 def trained(classes: list[str], drifted: Evaluation | None = None) -> Trained:
     targets = np.arange(len(classes))
     rows = [ManifestRow("monday", f"{name}/1.jpg", target, "test", "0" * 64) for target, name in enumerate(classes)]
-    return Trained(onnx.ModelProto(), classes, rows, Evaluation(targets, targets), drifted, Recipe(), None)
+    return Trained(onnx.ModelProto(), classes, rows, evaluation(targets, targets), drifted, Recipe(), None, "abc")
 
 
 def test_any_folder_name_makes_a_metric_of_its_own() -> None:
@@ -32,7 +37,7 @@ def test_any_folder_name_makes_a_metric_of_its_own() -> None:
 
 def test_figures_of_tuesday_are_there_only_when_its_images_are() -> None:
     assert "test_accuracy_tuesday" not in trained(["a", "b"]).metrics
-    half_right = Evaluation(np.array([0, 1]), np.array([0, 0]))
+    half_right = evaluation(np.array([0, 1]), np.array([0, 0]))
     assert trained(["a", "b"], half_right).metrics["test_accuracy_tuesday"] == 0.5
 
 
