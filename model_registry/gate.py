@@ -93,11 +93,13 @@ def judge(
 ) -> Verdict:
     """Compare the two models on `days`, of which `drifted` is the one to gain on and the others are the earlier ones.
 
-    A day without images is refused: nothing would be proven there.
+    A day without images is refused: nothing would be proven there. That goes for a `drifted` that is not there, too.
     """
     kept: list[str] = []
     broken: list[str] = []
     figures: dict[str, Any] = {"limits": asdict(limits), "latency_ms": asdict(latency), "days": {}, "classes": {}}
+    if drifted not in days:
+        broken.append(f"{drifted}: no held-out image to judge on")
     for day, answers in days.items():
         if len(answers.targets) == 0:
             broken.append(f"{day}: no held-out image to judge on")

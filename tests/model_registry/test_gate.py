@@ -97,6 +97,9 @@ def test_every_broken_rule_is_named() -> None:
 
 def test_a_day_without_images_proves_nothing() -> None:
     assert verdict(SAME, answers("", "")).reasons == ["tuesday: no held-out image to judge on"]
+    assert judge({"monday": SAME}, "tuesday", CLASSES, FAST, LIMITS).reasons == [
+        "tuesday: no held-out image to judge on"
+    ]
 
 
 days = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
