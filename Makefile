@@ -122,6 +122,10 @@ rollback: setup ## Bring the champion back that served before (REASON="…")
 history: setup ## Show which version served when, who brought it there, and why
 	@$(BIN)/python -m model_registry.history
 
+.PHONY: reproduce
+reproduce: setup ## Rebuild a registered version from its record and compare (VERSION=2)
+	@$(BIN)/python -m model_registry.reproduce --version $(or $(VERSION),$(error say which: make reproduce VERSION=2))
+
 .PHONY: lint
 lint: setup ## ruff and mypy --strict
 	$(BIN)/ruff check .
