@@ -148,8 +148,9 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
         return ServedModel(**current.info.model_dump(), note=services.models.note)
 
     @app.get("/model/reference", tags=["state"], responses=problem_docs(404, 503))
-    async def model_reference(services: ServicesDependency) -> ModelReference:
+    def model_reference(services: ServicesDependency) -> ModelReference:
         """The served model's answers on held-out images, for telling drift from what it always did."""
+        # Not async: some 13000 numbers are turned into JSON, which the event loop should not wait for.
         current = services.models.require()
         reference = current.classifier.reference
         if reference is None:
