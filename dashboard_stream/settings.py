@@ -31,7 +31,7 @@ class Settings(StageSettings):
     """Port that /livez, /readyz and /metrics are served on."""
     heartbeat_file: Path | None = None
     """Touched at each turn of the loop, for checks without HTTP; empty = none."""
-    drift_window: int = Field(default=80, ge=20, le=1000)
+    drift_window: int = Field(default=75, ge=20, le=1000)
     """Predictions of one model version that the drift monitor looks at together. A longer window notices later."""
     drift_check_every: int = Field(default=5, ge=1)
     """Predictions from one check to the next."""
