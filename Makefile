@@ -59,6 +59,9 @@ clean-local: setup ## Stop everything and remove its state
 status: setup ## Show what each service is doing
 	@$(STACK) status
 
+# An image has no checkout that could tell.
+up up-%: export MODEL_REGISTRY_CODE_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
+
 .PHONY: up
 up: ## Build and start everything in containers; ends when predictions flow (WITHOUT=service leaves one out)
 	@$(COMPOSE) up -d --build --wait $(call leaving_out,$(COMPOSE))

@@ -9,14 +9,9 @@ import numpy.typing as npt
 from common.cli import UserError
 from model_registry.days import CLEAN, Day
 from model_registry.head import fit_head, margins
+from model_registry.settings import DEFAULT_BUDGET
 from model_registry.strategies import STRATEGIES, Indices, OldRows, select
 from model_registry.weights import FloatArray
-
-DEFAULT_STRATEGY = "balanced_margin"
-"""What rehearses when nobody chose: the best mean of both days in docs/strategies.md, by less than is proven."""
-
-DEFAULT_BUDGET = 0.2
-"""Share of monday's training rows; training on all of them is hardly better there."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,12 @@ from common.waiting import STARTUP_TIMEOUT_S
 
 DRIVER = "postgresql+psycopg2"
 
+DEFAULT_STRATEGY = "balanced_margin"
+"""What rehearses when nobody chose: the best mean of both days in docs/strategies.md, by less than is proven."""
+
+DEFAULT_BUDGET = 0.2
+"""Share of monday's training rows; training on all of them is hardly better there."""
+
 
 def _default_backend_store() -> str:
     return f"{DRIVER}://mlflow:mlflowpassword@127.0.0.1:{local_port(5433)}/mlflow"
@@ -101,10 +107,10 @@ class Settings(StageSettings):
     adapt_patience_s: float = Field(default=600.0, ge=0)
     """When too few images have come by then, the run fails."""
 
-    adapt_strategy: str = "balanced_margin"
+    adapt_strategy: str = DEFAULT_STRATEGY
     """Which of monday's images are trained on again: a name in `strategies/`."""
 
-    adapt_budget: float = Field(default=0.2, ge=0, le=1)
+    adapt_budget: float = Field(default=DEFAULT_BUDGET, ge=0, le=1)
     """Share of monday's training images that the strategy may take."""
 
     gate_gain: float = Field(default=0.02, ge=0, le=1)
