@@ -161,6 +161,7 @@ def test_commands_of_the_tutorials(whole: Containers) -> None:
         ("target", "sinkuser:sinkpassword", "select from cargo_prediction"),
         ("target", "writeruser:writerpassword", "delete from cargo"),
         ("target", "reconcileruser:reconcilerpassword", "delete from cargo"),
+        ("target", "monitoruser:monitorpassword", "delete from cargo_prediction"),
         ("target", "dashboardreader:dashboardreaderpassword", "delete from cargo_prediction"),
     ],
 )
