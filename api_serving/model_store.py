@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import anyio
 import anyio.to_thread
 
+from api_serving.memory import give_back
 from api_serving.metrics import Metrics
 from api_serving.model_disk import NoModelOnDisk
 from api_serving.model_metadata import InvalidModel
@@ -38,6 +39,8 @@ class ModelStore:
         self._confirmed = False
         """Whether the registry knows the version that answers. A copy that stands in while the registry is away may be
         of another data set."""
+        self._swapped = False
+        """Whether the memory of a former model may still be with this process."""
         self.current: LoadedModel | None = None
         self.missing = "the model is being loaded"
         self.note: str | None = None
@@ -81,6 +84,10 @@ class ModelStore:
     async def _follow(self) -> None:
         """One look at the alias, and the swap when it names another version than the one that answers."""
         try:
+            if self._swapped:
+                # A look later, when the requests that still held the former model have their answers.
+                self._swapped = False
+                await _in_thread(give_back)
             wanted = await _in_thread(self._source.wanted)
             if self.current is None or self.current.registered != wanted:
                 self._retries.require_due(wanted, time.monotonic())
@@ -112,6 +119,7 @@ class ModelStore:
         else:
             if self.current is not None:
                 self._metrics.count_swap("swapped")
+                self._swapped = True
             self._serve(model)
             return
         self._retries.failed(wanted, failure, time.monotonic())

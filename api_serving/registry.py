@@ -109,19 +109,20 @@ class Registry:
         return file, info, classifier
 
     def _fetch(self, registered: Registered, folder: Path) -> None:
+        if not self.knows(registered):
+            raise ModelNotRegistered(f"{self.uri} has no {registered}")
         mlflow = self._mlflow()
         uri = f"models:/{registered.name}/{registered.version}"
         try:
             mlflow.artifacts.download_artifacts(uri, dst_path=str(folder))
-        except mlflow.MlflowException as error:
-            raise self._explained(error, uri) from error
-        except OSError as error:  # what requests raises is an OSError too
-            raise RegistryUnavailable(f"{uri} cannot be downloaded from {self.uri}: {error}") from error
+        except (mlflow.MlflowException, OSError) as error:  # what requests raises is an OSError too
+            # MLflow calls a store that is away an invalid path; the version itself is there, as it has just said.
+            raise RegistryUnavailable(f"its files do not come from {self.uri}: {_first_line(error)}") from error
 
     def _explained(self, error: Any, what: str) -> Exception:
         if isinstance(error.__cause__ or error.__context__, OSError):  # all that requests raises
             return RegistryUnavailable(f"{self.uri} cannot be reached")
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
+        reason = _first_line(error)
         if error.error_code in _NOT_THERE:
             return ModelNotRegistered(f"{self.uri} has no {what}: {reason}")
         return RegistryUnavailable(f"{self.uri} does not work: {reason}")
@@ -147,3 +148,7 @@ class Registry:
 
 def _registered(version: Any) -> Registered:
     return Registered(version.name, str(version.version), version.run_id or "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
