@@ -1,4 +1,5 @@
 import itertools
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Literal
@@ -16,7 +17,7 @@ from model_registry.evaluation import Evaluation
 from model_registry.rehearsal import Recipe
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
-from model_registry.training import Trained, require_accuracy, train
+from model_registry.training import Trained, require_accuracy, train, train_rows
 
 
 def evaluation(targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> Evaluation:
@@ -121,6 +122,26 @@ def test_no_form_of_a_held_out_image_is_trained_on(
     if pattern:
         digits = [{path.split("/")[1].lstrip("-")[0] for path in side} for side in (held_out, used)]
         assert not digits[0] & digits[1]
+
+
+def test_what_an_earlier_model_knew_stays_on_its_side(table: Table, tmp_path: Path) -> None:
+    tuesday = table.pop("tuesday")
+    first = trained_with("monday")
+    sides = {row.image_path: row.split == "test" for row in first.manifest}
+    # Rows that came since, which would move the others in a split of their own.
+    for number in range(IMAGES, 2 * IMAGES):
+        row = LabelledImage(f"blue/{number}.png", 0)
+        shutil.copy(tmp_path / "monday/blue/0.png", tmp_path / "monday" / row.image_path)
+        table["monday"].append(row)
+    later = train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all"), known=first.manifest)
+    held_out = {row.image_path: row.split == "test" for row in later.manifest if row.dataset == "monday"}
+    assert {name: held_out[name] for name in sides} == sides
+    assert len(held_out) == len(sides) + IMAGES
+    new = [held_out[name] for name in held_out if name not in sides]
+    assert 0 < sum(new) < IMAGES
+    for entry in later.manifest:
+        assert held_out.get(entry.image_path, entry.split == "test") == (entry.split == "test")
+    assert later.manifest != train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all")).manifest
 
 
 def test_monday_knows_nothing_of_tuesday_and_the_split_is_the_same(table: Table) -> None:
