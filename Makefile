@@ -40,8 +40,8 @@ jars: ## Fetch Kafka's and Debezium's jars, pinned and checked
 	@sh kafka/fetch-jars.sh
 
 .PHONY: demo
-demo: setup ## Start everything and watch rows become predictions (DURATION=90 ends by itself)
-	@$(STACK) demo $(if $(DURATION),--duration $(DURATION))
+demo: setup ## Start everything, watch the data drift and the model repair itself (STORY=0: only watch; DURATION=90)
+	@$(STACK) demo $(if $(filter 0,$(STORY)),--no-story) $(if $(DURATION),--duration $(DURATION))
 
 .PHONY: up-local
 up-local: setup ## Start everything in the background
@@ -58,6 +58,9 @@ clean-local: setup ## Stop everything and remove its state
 .PHONY: status
 status: setup ## Show what each service is doing
 	@$(STACK) status
+
+# An image has no checkout that could tell.
+up up-%: export MODEL_REGISTRY_CODE_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
 
 .PHONY: up
 up: ## Build and start everything in containers; ends when predictions flow (WITHOUT=service leaves one out)
@@ -108,6 +111,23 @@ sample-data: setup ## For the local stack: make the sample images, their corrupt
 train: setup ## Train and register a version (STRATEGY=balanced_margin BUDGET=0.2 SEED=0)
 	@$(BIN)/python -m model_registry.save_model_to_registry --model-name sk_model \
 		$(if $(STRATEGY),--strategy $(STRATEGY)) $(if $(BUDGET),--budget $(BUDGET)) $(if $(SEED),--seed $(SEED))
+
+.PHONY: promote
+promote: setup ## Make a registered version the champion (VERSION=2 REASON="…")
+	@$(BIN)/python -m model_registry.promote --version $(or $(VERSION),$(error say which: make promote VERSION=2)) \
+		--reason "$(or $(REASON),make promote)"
+
+.PHONY: rollback
+rollback: setup ## Bring the champion back that served before (REASON="…")
+	@$(BIN)/python -m model_registry.rollback $(if $(REASON),--reason "$(REASON)")
+
+.PHONY: history
+history: setup ## Show which version served when, who brought it there, and why
+	@$(BIN)/python -m model_registry.history
+
+.PHONY: reproduce
+reproduce: setup ## Rebuild a registered version from its record and compare (VERSION=2)
+	@$(BIN)/python -m model_registry.reproduce --version $(or $(VERSION),$(error say which: make reproduce VERSION=2))
 
 .PHONY: lint
 lint: setup ## ruff and mypy --strict

@@ -18,7 +18,15 @@ from api_serving.logs import StartupErrors, configure
 from api_serving.metrics import Metrics, RequestTimer
 from api_serving.model_store import ModelStore
 from api_serving.problems import Problem, problem_docs
-from api_serving.schemas import BatchRequest, BatchResponse, ImageReference, Prediction, ServedModel, Status
+from api_serving.schemas import (
+    BatchRequest,
+    BatchResponse,
+    ImageReference,
+    ModelReference,
+    Prediction,
+    ServedModel,
+    Status,
+)
 from api_serving.settings import Settings
 from api_serving.uploads import UPLOAD_DOCS, UPLOAD_PATH, BodyLimit, read_upload
 
@@ -55,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure()
         chosen = settings or Settings()
-        models = ModelStore(chosen)
+        models = ModelStore(chosen, metrics)
         app.state.services = Services(
             settings=chosen,
             images=ImageStore(chosen.image_root),
@@ -64,7 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             requests=Gate(chosen.max_pending, f"{chosen.max_pending} requests are already waiting"),
             uploads=Gate(chosen.max_uploads, f"{chosen.max_uploads} uploads are already running"),
         )
-        loading = asyncio.create_task(models.run(), name="load model")
+        loading = asyncio.create_task(models.run(), name="follow the alias")
         yield
         loading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -106,7 +114,7 @@ def _add_predictions(app: FastAPI) -> None:
         model = services.models.require()
         with services.requests.enter():
             reads = [partial(services.images.read, item.dataset, item.image_path) for item in batch.items]
-            results = await services.predictor.predict(model, reads)
+            results = await services.predictor.predict(model, reads, batch.with_features)
         return BatchResponse(results=[item.details() if isinstance(item, Problem) else item for item in results])
 
     @app.post(
@@ -131,13 +139,27 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
     async def readyz(services: ServicesDependency) -> Status:
         """Predictions can be asked for; else a problem that says what is lacking."""
         model = services.models.require()
-        return Status(status="ok", model_version=model.info.version, note=model.note)
+        return Status(status="ok", model_version=model.info.version, note=services.models.note)
 
     @app.get("/model", tags=["state"], responses=problem_docs(503))
     async def model(services: ServicesDependency) -> ServedModel:
         """Version, classes and metrics of the model that answers."""
         current = services.models.require()
-        return ServedModel(**current.info.model_dump(), note=current.note)
+        return ServedModel(**current.info.model_dump(), note=services.models.note)
+
+    @app.get("/model/reference", tags=["state"], responses=problem_docs(404, 503))
+    def model_reference(services: ServicesDependency) -> ModelReference:
+        """The served model's answers on held-out images, for telling drift from what it always did."""
+        # Not async: some 13000 numbers are turned into JSON, which the event loop should not wait for.
+        current = services.models.require()
+        reference = current.classifier.reference
+        if reference is None:
+            raise Problem(
+                404,
+                "no-reference",
+                f"Version {current.info.version} carries no reference. Train and register a newer one to have it.",
+            )
+        return ModelReference(model_version=current.info.version, **reference.model_dump())
 
     @app.get("/metrics", tags=["state"], response_class=Response)
     async def show_metrics(services: ServicesDependency) -> Response:

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from api_serving.classifier import Classifier
 from api_serving.metrics import Metrics
-from api_serving.model_store import LoadedModel
+from api_serving.model_source import LoadedModel
 from api_serving.problems import Problem, overloaded
-from api_serving.schemas import Prediction
+from api_serving.schemas import Prediction, PredictionWithFeatures
 from common.images import ImageTooLarge, InvalidImage, UnsupportedImage, open_image, to_model_input
 
 ReadImage = Callable[[], bytes]
@@ -58,7 +58,9 @@ class Predictor:
         self._threads = anyio.CapacityLimiter(workers)
         self._metrics = metrics
 
-    async def predict(self, model: LoadedModel, images: Sequence[ReadImage]) -> list[Result]:
+    async def predict(
+        self, model: LoadedModel, images: Sequence[ReadImage], with_features: bool = False
+    ) -> list[Result]:
         """One result an image, in order; all of one model version."""
         size = min(self._chunk_size, math.ceil(len(images) / self._workers))
         starts = iter(range(0, len(images), size))
@@ -66,7 +68,7 @@ class Predictor:
 
         async def lane() -> None:
             for start in starts:
-                chunk = partial(self._predict_chunk, model, images[start : start + size])
+                chunk = partial(self._predict_chunk, model, images[start : start + size], with_features)
                 results[start] = await anyio.to_thread.run_sync(chunk, limiter=self._threads)
 
         async with anyio.create_task_group() as lanes:
@@ -74,10 +76,10 @@ class Predictor:
                 lanes.start_soon(lane)
         return [result for start in sorted(results) for result in results[start]]
 
-    def _predict_chunk(self, model: LoadedModel, images: Sequence[ReadImage]) -> list[Result]:
+    def _predict_chunk(self, model: LoadedModel, images: Sequence[ReadImage], with_features: bool) -> list[Result]:
         decoded = [self._decode(read) for read in images]
         good = [item for item in decoded if not isinstance(item, Problem)]
-        predictions = iter(self._infer(model, np.stack(good)) if good else ())
+        predictions = iter(self._infer(model, np.stack(good), with_features) if good else ())
         results = [item if isinstance(item, Problem) else next(predictions) for item in decoded]
         self._metrics.count_results(model.info.version, results)
         return results
@@ -93,10 +95,17 @@ class Predictor:
                     return Problem(status, name, _sentence(error))
             return Problem(422, "damaged-image", _sentence(error))
 
-    def _infer(self, model: LoadedModel, images: npt.NDArray[np.uint8]) -> list[Prediction]:
+    def _infer(self, model: LoadedModel, images: npt.NDArray[np.uint8], with_features: bool) -> Sequence[Prediction]:
+        classifier, version = model.classifier, model.info.version
         with self._metrics.inference_seconds.time():
-            probabilities = model.classifier.probabilities(images)
-        return [_prediction(model.classifier, model.info.version, row) for row in probabilities]
+            if not with_features:
+                return [_prediction(classifier, version, row) for row in classifier.probabilities(images)]
+            probabilities, features = classifier.with_features(images)
+        rows = [None] * len(images) if features is None else features.tolist()
+        return [
+            PredictionWithFeatures(**_prediction(classifier, version, row).model_dump(), features=numbers)
+            for row, numbers in zip(probabilities, rows, strict=True)
+        ]
 
 
 def _prediction(classifier: Classifier, version: str, row: npt.NDArray[np.float32]) -> Prediction:

@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_serving.problems import Problem
 from api_serving.schemas import ModelInfo, Prediction
+
+SwapOutcome = Literal["swapped", "refused", "failed"]
+"""A new version answers; it is not fit to be served; it could not be fetched."""
 
 
 class Metrics:
@@ -33,6 +37,11 @@ class Metrics:
             "api_images_predicted", "Images predicted", ["class_name", "model_version"], registry=self.registry
         )
         self._refused = Counter("api_images_refused", "Images refused", ["status"], registry=self.registry)
+        self._swaps = Counter(
+            "api_model_swaps", "Attempts to take over another version", ["outcome"], registry=self.registry
+        )
+        for outcome in get_args(SwapOutcome):
+            self._swaps.labels(outcome)
         self._model = Gauge(
             "api_model_info", "1 for the model that answers", ["name", "version", "run_id"], registry=self.registry
         )
@@ -44,6 +53,10 @@ class Metrics:
                 self._refused.labels(str(result.status_code)).inc()
             else:
                 self._predicted.labels(result.class_name, model_version).inc()
+
+    def count_swap(self, outcome: SwapOutcome) -> None:
+        """Count an attempt to take over another version."""
+        self._swaps.labels(outcome).inc()
 
     def show_model(self, info: ModelInfo | None) -> None:
         """Say which model answers; call before each scrape."""

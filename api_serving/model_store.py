@@ -1,54 +1,50 @@
-"""The model that answers, and how it gets there: from the registry, from disk, or not yet."""
+"""The model that answers, and how it follows the alias in the registry without a request noticing."""
 
-import hashlib
 import logging
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from api_serving.classifier import Classifier, InvalidModel, load_classifier
-from api_serving.model_disk import NoModelOnDisk, read_model, write_model
+from api_serving.memory import give_back
+from api_serving.metrics import Metrics
+from api_serving.model_disk import NoModelOnDisk
+from api_serving.model_metadata import InvalidModel
+from api_serving.model_source import LoadedModel, ModelSource
 from api_serving.problems import Problem
-from api_serving.registry import ModelNotRegistered, Registry, RegistryUnavailable
-from api_serving.schemas import ModelInfo
+from api_serving.registry import ModelNotRegistered, Registered, RegistryUnavailable
+from api_serving.retries import Failure, Retries
 from api_serving.settings import Settings
 
 log = logging.getLogger(__name__)
 
-DOWNLOADED: Final = "downloaded"
-"""Folder below the model folder that `download_model.py` fills."""
+T = TypeVar("T")
 
 _FIRST_PAUSE_S: Final = 0.25
 _LONGEST_PAUSE_S: Final = 2.0
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A checked model. Never changed: a request that took it keeps one version from beginning to end."""
-
-    classifier: Classifier
-    info: ModelInfo
-    note: str | None = None
-
-
 class ModelStore:
     """Holds the one reference to the model that answers. `run` fills it and needs no supervision."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
-        self._registry = Registry(settings.mlflow_tracking_uri, settings.registry_timeout_s)
-        wanted = f"{settings.mlflow_tracking_uri} {settings.model_name}@{settings.model_alias}"
-        # One folder each, so that one registry's model never stands in for another's.
-        self.kept = settings.model_dir / f"registry-{hashlib.sha256(wanted.encode()).hexdigest()[:12]}"
+        self._metrics = metrics
+        self._source = ModelSource(settings)
+        self._retries = Retries()
+        self._give_up_waiting = 0.0
+        self._confirmed = False
+        """Whether the registry knows the version that answers. A copy that stands in while the registry is away may be
+        of another data set."""
+        self._swapped = False
+        """Whether the memory of a former model may still be with this process."""
         self.current: LoadedModel | None = None
         self.missing = "the model is being loaded"
+        self.note: str | None = None
+        """Why what the alias names now does not answer, while an earlier version does."""
 
     def require(self) -> LoadedModel:
         """The model, or the 503 that says what is lacking."""
@@ -62,78 +58,108 @@ class ModelStore:
         return self.current
 
     async def run(self) -> None:
-        """Try until the wanted model is there, with pauses of up to 2 s, then end.
+        """Follow the alias without end; from disk: end when the model is loaded.
 
-        While the registry is away the last downloaded model answers, after `fallback_after_s`; when the registry says
-        that there is no such model, none answers: what lies on disk may be of another data set.
+        Until the registry has named a model that works, try with pauses of up to 2 s. From then on the last good model
+        answers whatever happens, and `note` says why another one does not.
         """
-        fetch = self._from_disk if self._settings.model_source == "disk" else self._from_registry
-        give_up_waiting = time.monotonic() + self._settings.fallback_after_s
+        from_disk = self._settings.model_source == "disk"
+        self._give_up_waiting = time.monotonic() + self._settings.fallback_after_s
         pause = _FIRST_PAUSE_S
-        while True:
+        while not (from_disk and self.current):
             try:
-                self._serve(await _in_thread(fetch))
-                return
-            except RegistryUnavailable as error:
-                self._lack(str(error))
-                if self.current is None and time.monotonic() >= give_up_waiting:
-                    await self._fall_back(str(error))
-            except (ModelNotRegistered, InvalidModel, NoModelOnDisk) as error:
-                self.current = None
-                self._lack(str(error))
-            except Exception:
+                await (self._load_downloaded() if from_disk else self._follow())
+            except Exception as error:
                 log.exception("loading the model failed unexpectedly")
-                self._lack("loading it failed; the log has the cause")
-            await anyio.sleep(pause)
+                self._lack(f"it failed unexpectedly ({type(error).__name__}); the log has the cause")
+            await anyio.sleep(self._settings.poll_s if self._confirmed else pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
-    def _serve(self, model: LoadedModel) -> None:
-        self.current = model
-        log.info("serving %s version %s%s", model.info.name, model.info.version, f" ({model.note})" * bool(model.note))
-
-    def _lack(self, reason: str) -> None:
-        if reason != self.missing:
-            log.warning("model: %s", reason)
-        self.missing = reason
-
-    async def _fall_back(self, reason: str) -> None:
+    async def _load_downloaded(self) -> None:
         try:
-            model = await _in_thread(partial(self._last_downloaded, f"last downloaded copy, because {reason}"))
+            self._serve(await _in_thread(self._source.downloaded))
+        except (NoModelOnDisk, InvalidModel) as error:
+            self._lack(str(error))
+
+    async def _follow(self) -> None:
+        """One look at the alias, and the swap when it names another version than the one that answers."""
+        try:
+            if self._swapped:
+                # A look later, when the requests that still held the former model have their answers.
+                self._swapped = False
+                await _in_thread(give_back)
+            wanted = await _in_thread(self._source.wanted)
+            if self.current is None or self.current.registered != wanted:
+                self._retries.require_due(wanted, time.monotonic())
+                await self._take_over(wanted)
+        except RegistryUnavailable as error:
+            await self._without_registry(str(error))
+        except (ModelNotRegistered, InvalidModel) as error:
+            await self._without_model(str(error))
+        else:
+            if self.note is not None:
+                log.info("%s answers again as the registry wants", wanted)
+            self._retries.reset()
+            self._confirmed, self.note = True, None
+
+    async def _take_over(self, wanted: Registered) -> None:
+        """Load beside the model that answers, then put the one reference to the new model in its place."""
+        served = self.current.info if self.current and self._confirmed else None
+        failure: Failure
+        try:
+            model = await _in_thread(partial(self._source.fetch, wanted, served))
+        except (InvalidModel, ModelNotRegistered) as error:
+            self._metrics.count_swap("refused")
+            failure = InvalidModel(f"{wanted} cannot be served: {error}")
+        except Exception as error:
+            if not isinstance(error, RegistryUnavailable):
+                log.exception("%s failed unexpectedly", wanted)
+            self._metrics.count_swap("failed")
+            failure = RegistryUnavailable(f"{wanted} cannot be fetched: {error}")
+        else:
+            if self.current is not None:
+                self._metrics.count_swap("swapped")
+                self._swapped = True
+            self._serve(model)
+            return
+        self._retries.failed(wanted, failure, time.monotonic())
+        raise failure
+
+    async def _without_registry(self, reason: str) -> None:
+        if self.current is not None or time.monotonic() < self._give_up_waiting:
+            self._lack(reason)
+            return
+        try:
+            model = await _in_thread(self._source.last)
         except (NoModelOnDisk, InvalidModel) as error:
             self._lack(f"{reason}; and no earlier copy can stand in: {error}")
         else:
-            self._serve(model)
+            self._serve(model, f"last downloaded copy, because {reason}")
 
-    def _from_registry(self) -> LoadedModel:
-        settings = self._settings
-        registered = self._registry.by_alias(settings.model_name, settings.model_alias)
-        try:
-            model = self._last_downloaded(None)
-        except (NoModelOnDisk, InvalidModel):
-            pass
-        else:
-            if (model.info.version, model.info.run_id) == (registered.version, registered.run_id):
-                return LoadedModel(model.classifier, model.info.model_copy(update={"metrics": registered.metrics}))
-        with tempfile.TemporaryDirectory(prefix="model-") as folder:
-            file, info, classifier = self._registry.download(registered, Path(folder), settings.inference_threads)
+    async def _without_model(self, reason: str) -> None:
+        """The registry answers, but names nothing that can be served."""
+        if not self._confirmed:
             try:
-                write_model(self.kept, file, info)
-            except OSError as error:
-                log.warning("the model cannot be kept for times without the registry: %s", error)
-        return LoadedModel(classifier, info)
+                self._serve(await _in_thread(self._source.last_known))
+                self._confirmed = True
+            except (NoModelOnDisk, InvalidModel, RegistryUnavailable):
+                self.current = self.note = None
+        self._lack(reason)
 
-    def _last_downloaded(self, note: str | None) -> LoadedModel:
-        file, info = read_model(self.kept)
-        return LoadedModel(load_classifier(file, self._settings.inference_threads), info, note)
+    def _serve(self, model: LoadedModel, note: str | None = None) -> None:
+        self.current, self.note = model, note
+        log.info("serving %s version %s%s", model.info.name, model.info.version, f" ({note})" * bool(note))
 
-    def _from_disk(self) -> LoadedModel:
-        try:
-            file, info = read_model(self._settings.model_dir / DOWNLOADED)
-        except NoModelOnDisk as error:
-            raise NoModelOnDisk(f"{error}. Run `python -m api_serving.download_model --alias champion`") from error
-        return LoadedModel(load_classifier(file, self._settings.inference_threads), info)
+    def _lack(self, reason: str) -> None:
+        """Note, beside the model that answers, why it is not the wanted one; without a model: what is missing."""
+        if reason not in (self.note, self.missing):
+            log.warning("model: %s", reason)
+        if self.current is None:
+            self.missing = reason
+        else:
+            self.note = reason
 
 
-async def _in_thread(load: Callable[[], LoadedModel]) -> LoadedModel:
+async def _in_thread(load: Callable[[], T]) -> T:
     # Abandoned at shutdown: a registry that does not answer must not hold it up.
     return await anyio.to_thread.run_sync(load, abandon_on_cancel=True)

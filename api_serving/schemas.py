@@ -4,6 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api_serving.model_metadata import DriftReference
+
 MAX_BATCH: Final = 256
 
 EXAMPLE_IMAGE: Final = "background/background_13.jpg"
@@ -28,6 +30,7 @@ class BatchRequest(BaseModel):
     )
 
     items: Annotated[list[ImageReference], Field(min_length=1, max_length=MAX_BATCH)]
+    with_features: Annotated[bool, Field(description="Add to each prediction what drift is measured on")] = False
 
 
 class Prediction(BaseModel):
@@ -37,6 +40,12 @@ class Prediction(BaseModel):
     class_name: Annotated[str, Field(examples=["background"])]
     confidence: Annotated[float, Field(ge=0, le=1, description="Probability of the class", examples=[0.98])]
     model_version: Annotated[str, Field(description="Version in the registry", examples=["3"])]
+
+
+class PredictionWithFeatures(Prediction):
+    """The same with what drift is measured on."""
+
+    features: Annotated[list[float] | None, Field(description="32 numbers; null where the model gives none")]
 
 
 class ProblemDetails(BaseModel):
@@ -51,7 +60,7 @@ class ProblemDetails(BaseModel):
 class BatchResponse(BaseModel):
     """One prediction or problem an item, in the order asked."""
 
-    results: list[Prediction | ProblemDetails]
+    results: list[PredictionWithFeatures | Prediction | ProblemDetails]
 
 
 class ModelInfo(BaseModel):
@@ -71,7 +80,13 @@ class ModelInfo(BaseModel):
 class ServedModel(ModelInfo):
     """The model that answers now."""
 
-    note: Annotated[str | None, Field(description="Set while an older copy is served because the registry is away")]
+    note: Annotated[str | None, Field(description="Why what the alias names now could not be taken over, while so")]
+
+
+class ModelReference(DriftReference):
+    """What the model that answers now gave on held-out images of the day it knows best."""
+
+    model_version: str
 
 
 class Status(BaseModel):

@@ -40,6 +40,9 @@ class Settings(StageSettings):
     registry_timeout_s: float = Field(default=10.0, gt=0)
     """How long one answer of the registry may take."""
 
+    poll_s: float = Field(default=1.0, ge=0.2)
+    """Pause between two looks at what the alias names; a new version is served about this much after it moved."""
+
     fallback_after_s: float = Field(default=20.0, ge=0)
     """After how long without the registry the last downloaded model is served. Longer than a cold start of MLflow,
     so that a restart of everything does not begin with an outdated model."""

@@ -17,3 +17,10 @@ SINK_CONNECTOR = "postgres-sink-connector"
 EXPERIMENT = "cargo"
 MODEL_NAME = "sk_model"
 CHAMPION = "champion"
+"""Alias of the version that serves."""
+
+PREVIOUS = "previous"
+"""Alias of the version that served before the champion; a rollback goes back to it."""
+
+CHALLENGER = "challenger"
+"""Alias of the version that wants to become the champion."""

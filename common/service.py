@@ -30,6 +30,7 @@ class Health:
 
     def __init__(self, heartbeat_file: Path | None = None, stale_after_s: float = 30.0) -> None:
         self._missing: dict[str, str] = {}
+        self._notes: dict[str, str] = {}
         self._changing = threading.Lock()
         self._heartbeat_file = heartbeat_file
         self._stale_after_s = stale_after_s
@@ -49,6 +50,14 @@ class Health:
                 log.info("%s is there", part)
                 self._missing = {name: why for name, why in self._missing.items() if name != part}
 
+    def note(self, part: str, text: str | None) -> None:
+        """Say something about `part` on `/readyz` that keeps nobody from working; None takes it back."""
+        with self._changing:
+            if text is not None and self._notes.get(part) != text:
+                log.warning("%s: %s", part, text)
+            others = {name: known for name, known in self._notes.items() if name != part}
+            self._notes = others if text is None else {**others, part: text}
+
     def beat(self) -> None:
         """Call once a loop turn: keeps `/livez` green and touches the heartbeat file."""
         self._last_beat = time.monotonic()
@@ -62,8 +71,8 @@ class Health:
         return age < self._stale_after_s, {"seconds_since_last_turn": round(age, 1)}
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
-        """Whether nothing is missing, and what is."""
-        return not self._missing, {"missing": self._missing}
+        """Whether nothing is missing, and what is; `notes` where there are any."""
+        return not self._missing, {"missing": self._missing, **({"notes": self._notes} if self._notes else {})}
 
 
 class _QuietHandler(WSGIRequestHandler):

@@ -27,6 +27,8 @@ def create_tables(settings: Settings, timeout_s: float) -> None:
         Role("sinkuser", read_secret(settings.sink_password_file)),
         Role("reconcileruser", settings.password.get_secret_value()),
         Role("writeruser", settings.writer_password.get_secret_value()),
+        Role("monitoruser", settings.monitor_password.get_secret_value()),
+        Role("adapteruser", settings.adapter_password.get_secret_value()),
     )
     with closing(connect(settings.target_database_url, "create_target_tables", timeout_s)) as connection:
         apply_schema(connection, settings.files / "target_schema.sql")

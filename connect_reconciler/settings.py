@@ -47,5 +47,11 @@ class Settings(StageSettings):
     writer_password: SecretStr = SecretStr("writerpassword")
     """The same for the subscriber."""
 
+    monitor_password: SecretStr = SecretStr("monitorpassword")
+    """The same for the drift monitor."""
+
+    adapter_password: SecretStr = SecretStr("adapterpassword")
+    """The same for the model adapter."""
+
     sink_password_file: Path = SECRETS / "target-password"
     """Holds the same for the sink connector."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import httpx
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -18,13 +19,18 @@ class ApiAway(Exception):
     """No answer now; the same request may succeed later."""
 
 
+Feature = Annotated[float, Field(ge=-3e38, le=3e38)]
+"""Within what PostgreSQL's `real` holds."""
+
+
 class Answer(BaseModel):
-    """A prediction."""
+    """A prediction. `features` are what the drift monitor compares; None where the model gives none."""
 
     target: int = Field(ge=-(2**31), lt=2**31)
     class_name: str
     confidence: float = Field(ge=0, le=1)
     model_version: str
+    features: list[Feature] | None = None
 
 
 class _Problem(BaseModel):
@@ -76,7 +82,7 @@ class PredictionApi:
         row that is guilty.
         """
         items = [{"image_path": row.image_path, "dataset": row.dataset} for row in rows]
-        response = self._send("POST", "/predict/batch", {"items": items})
+        response = self._send("POST", "/predict/batch", {"items": items, "with_features": True})
         if response.status_code == httpx.codes.OK:
             return _results(response, len(rows))
         if response.status_code not in CONTENT_STATUSES:

@@ -42,6 +42,7 @@ class Prediction:
     confidence: float
     model_version: str
     predicted_at: datetime
+    features: list[float] | None = None
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,11 @@ where (stored.dataset, stored.image_path, stored.label)
 returning id
 """
 
+UPSERT_FEATURES = """
+insert into cargo_prediction_features (id, model_version, features) values %s
+on conflict (id) do update set model_version = excluded.model_version, features = excluded.features
+"""
+
 # Which letters are news: not recorded yet, and no message delivered again whose row has its prediction.
 NEWS = """
 select letter.topic, letter.part, letter.off
@@ -68,7 +73,10 @@ class PredictionStore:
     def check(self) -> None:
         """Return if the tables are there."""
         with self._database.transaction() as cursor:
-            cursor.execute("select from cargo_prediction limit 0; select from cargo_dead_letter limit 0")
+            cursor.execute(
+                "select from cargo_prediction limit 0; select from cargo_prediction_features limit 0;"
+                " select from cargo_dead_letter limit 0"
+            )
 
     def news(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Those letters that were not recorded before and whose row has no prediction of the same content."""
@@ -116,13 +124,24 @@ def _upsert(cursor: Cursor, predictions: Sequence[Prediction]) -> set[int]:
         for p in predictions
     ]
     _delete(cursor, "cargo_dead_letter", (p.row.id for p in predictions))
-    return {number for (number,) in execute_values(cursor, UPSERT, values, page_size=len(values), fetch=True)}
+    new = {number for (number,) in execute_values(cursor, UPSERT, values, page_size=len(values), fetch=True)}
+    _upsert_features(cursor, [prediction for prediction in predictions if prediction.row.id in new])
+    return new
+
+
+def _upsert_features(cursor: Cursor, predictions: Sequence[Prediction]) -> None:
+    # A row predicted anew by a model without features must not keep those of its former content.
+    _delete(cursor, "cargo_prediction_features", (p.row.id for p in predictions if p.features is None))
+    values = [(p.row.id, p.model_version, p.features) for p in predictions if p.features is not None]
+    if values:
+        execute_values(cursor, UPSERT_FEATURES, values, page_size=len(values))
 
 
 def _record(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
     # The row changed since: what was stored speaks of its former content.
     changed = [letter.row.id for letter in letters if letter.row]
     _delete(cursor, "cargo_prediction", changed)
+    _delete(cursor, "cargo_prediction_features", changed)
     _delete(cursor, "cargo_dead_letter", changed)
     # One by one, readable ones first: each looks at what is recorded about its row by then.
     for letter in sorted(letters, key=lambda letter: letter.row is None):

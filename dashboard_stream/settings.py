@@ -1,4 +1,4 @@
-"""Settings of the subscriber."""
+"""Settings of the subscriber and of the drift monitor."""
 
 from pathlib import Path
 
@@ -31,3 +31,11 @@ class Settings(StageSettings):
     """Port that /livez, /readyz and /metrics are served on."""
     heartbeat_file: Path | None = None
     """Touched at each turn of the loop, for checks without HTTP; empty = none."""
+    drift_window: int = Field(default=75, ge=20, le=1000)
+    """Predictions of one model version that the drift monitor looks at together. A longer window notices later."""
+    drift_check_every: int = Field(default=5, ge=1)
+    """Predictions from one check to the next."""
+    drift_poll_s: float = Field(default=0.5, gt=0)
+    """Pause of the drift monitor when there is no new prediction."""
+    drift_health_port: int = Field(default_factory=lambda: local_port(9105))
+    """Port of the drift monitor's /livez, /readyz and /metrics."""

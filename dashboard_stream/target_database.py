@@ -19,8 +19,8 @@ class DatabaseAway(Exception):
 class TargetDatabase:
     """One connection, opened when needed and given up when it fails; the next transaction connects anew."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, application: str = "data-subscriber") -> None:
+        self._url, self._application = url, application
         self._connection: Connection | None = None
 
     @contextmanager
@@ -51,8 +51,8 @@ class TargetDatabase:
     def _connect(self) -> Connection:
         if self._connection is None:
             try:
-                # Waiting is the caller's: it has partitions to keep meanwhile.
-                self._connection = connect(self._url, "data-subscriber", timeout_s=0)
+                # Waiting is the caller's: it has partitions or a heartbeat to keep meanwhile.
+                self._connection = connect(self._url, self._application, timeout_s=0)
             except UserError as error:
                 raise DatabaseAway(" ".join(str(error).split())) from error
         return self._connection

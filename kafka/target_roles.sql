@@ -3,10 +3,20 @@
 
 -- Before PostgreSQL 15 everybody could make tables.
 revoke create on schema public from public;
-grant usage on schema public to sinkuser, reconcileruser, writeruser;
+grant usage on schema public to sinkuser, reconcileruser, writeruser, monitoruser, adapteruser;
 
 -- The sink connector writes the replica, and so does the reconciler where it steps in for it.
 grant select, insert, update on cargo to sinkuser, reconcileruser;
 
 -- The subscriber stores outcomes; one that replaces another removes it.
 grant select, insert, update, delete on cargo_prediction, cargo_dead_letter to writeruser;
+grant select, insert, update, delete on cargo_prediction_features to writeruser;
+
+-- The drift monitor reads predictions, and writes what it finds; it removes features that nobody looks at any more.
+grant select on cargo_prediction to monitoruser;
+grant select, delete on cargo_prediction_features to monitoruser;
+grant select, insert, update on drift, drift_alarm, drift_cursor to monitoruser;
+
+-- The adapter reads alarms and labelled rows, and writes what its training runs came to.
+grant select on cargo_prediction, drift_alarm to adapteruser;
+grant select, insert, update on adaptation to adapteruser;

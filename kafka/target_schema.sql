@@ -40,6 +40,80 @@ create table if not exists cargo_dead_letter (
 create unique index if not exists cargo_dead_letter_id on cargo_dead_letter (id) where id is not null;
 create index if not exists cargo_dead_letter_recorded_at on cargo_dead_letter (recorded_at);
 
+-- What the drift monitor compares beside the confidence; no row where the model gives no features.
+create table if not exists cargo_prediction_features (
+    id bigint primary key,
+    model_version text not null,
+    features real[] not null
+);
+
+-- One row for each look of a detector at the last predictions of one model version.
+create table if not exists drift (
+    model_version text not null,
+    -- `confidence`: score = mean of 1 - confidence; `accuracy`: share of wrong classes; `mmd`: squared maximum mean discrepancy.
+    detector text not null check (detector in ('confidence', 'accuracy', 'mmd')),
+    window_first_id bigint not null,
+    window_last_id bigint not null,
+    window_size int not null,
+    score double precision not null,
+    -- Null where the model brought nothing to compare with.
+    threshold double precision,
+    alarm boolean not null,
+    checked_at timestamptz not null default now(),
+    primary key (model_version, detector, window_last_id)
+);
+
+create index if not exists drift_checked_at on drift (checked_at);
+
+-- One row for each episode of drift; it is open until ended_at.
+create table if not exists drift_alarm (
+    id bigint generated always as identity primary key,
+    detector text not null check (detector in ('confidence', 'accuracy')),
+    model_version text not null,
+    -- The window at the alarm.
+    first_id bigint not null,
+    last_id bigint not null,
+    score double precision not null,
+    threshold double precision not null,
+    began_at timestamptz not null default now(),
+    ended_at timestamptz,
+    end_reason text,
+    evidence jsonb not null default '{}'
+);
+
+create unique index if not exists drift_alarm_open on drift_alarm (model_version, detector) where ended_at is null;
+create index if not exists drift_alarm_began_at on drift_alarm (began_at);
+
+-- How far the drift monitor has counted: one row, written together with what it found.
+create table if not exists drift_cursor (
+    one boolean primary key default true check (one),
+    predicted_at timestamptz not null,
+    id bigint not null
+);
+
+-- One row for each alarm that a training run answers; the run writes its steps here.
+create table if not exists adaptation (
+    id bigint generated always as identity primary key,
+    alarm_id bigint not null unique references drift_alarm,
+    state text not null check (state in ('collecting', 'training', 'judging', 'promoted', 'rejected', 'failed')),
+    -- How often the run was begun: one that was cut off is tried again.
+    attempts int not null default 1,
+    champion_version text not null,
+    -- Null until it is registered.
+    challenger_version text,
+    strategy text not null,
+    -- Of the drifted period, to train on and to judge by.
+    images int,
+    reason text,
+    -- The figures that it was judged by.
+    gate jsonb,
+    began_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    finished_at timestamptz
+);
+
+create index if not exists adaptation_finished_at on adaptation (finished_at);
+
 -- Dashboards read as a role that can do nothing else. Where the tables' owner may not create roles, an administrator
 -- creates it beforehand, with a password of their own.
 do $$
@@ -55,6 +129,7 @@ begin
     if exists (select from pg_roles where rolname = 'dashboardreader') then
         execute format('grant usage on schema %I to dashboardreader', current_schema());
         grant select on cargo, cargo_prediction, cargo_dead_letter to dashboardreader;
+        grant select on cargo_prediction_features, drift, drift_alarm, adaptation to dashboardreader;
     end if;
 end
 $$;

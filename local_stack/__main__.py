@@ -80,10 +80,14 @@ def doctor() -> None:
 
 @app.command()
 def demo(
-    duration: Annotated[float | None, typer.Option(min=10, help="Seconds to stream; without it, until Ctrl-C.")] = None,
+    duration: Annotated[
+        float | None,
+        typer.Option(min=10, help="Seconds to stream; without it, until the story is told or, without story, Ctrl-C."),
+    ] = None,
+    story: Annotated[bool, typer.Option(help="Let the data drift, and show how the model repairs itself.")] = True,
 ) -> None:
-    """Start everything, stream rows, show them live, and at the end prove that none was lost."""
-    raise typer.Exit(int(not Demo(Settings(), console).run(duration)))
+    """Start everything, stream rows, tell what happens, and at the end prove that none was lost."""
+    raise typer.Exit(int(not Demo(Settings(), console, story).run(duration)))
 
 
 if __name__ == "__main__":

@@ -6,22 +6,20 @@ from datetime import UTC, datetime
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.markup import escape
 
 from common.cli import UserError
 from common.settings import source_database_url, target_database_url
 from common.waiting import wait_until
-from local_stack import stack
+from local_stack import stack, story
 from local_stack.figures import Account, Figures, last_committed_id, read_figures, take_account
 from local_stack.settings import Settings
 from local_stack.status import ServiceState, service_states, states_table
 from local_stack.supervision import Supervisor
 from local_stack.tables import account_lines, figures_table, links_table
 
-STREAM = {
-    # Half of what arrives is corrupted, so that both accuracies are on the screen.
-    "DATA_GENERATE_RATE": "10",
-    "DATA_GENERATE_MIX": "monday=0.5,tuesday=0.5",
-}
+STREAM = {"DATA_GENERATE_RATE": "10", "DATA_GENERATE_MIX": "monday"}
+"""What flows when no story is told: no drift."""
 
 SETTLE_TIMEOUT_S = 60.0
 """How long the last rows may take from their commit to their outcome."""
@@ -33,23 +31,28 @@ PLAIN_LINE_EVERY_S = 10.0
 class Demo:
     """One run of the demonstration. A stack that is up already is watched and left up."""
 
-    def __init__(self, settings: Settings, console: Console) -> None:
+    def __init__(self, settings: Settings, console: Console, with_story: bool) -> None:
         self._settings = settings
         self._console = console
         self._began = datetime.now(UTC)
+        self._story = story.Story(self._began) if with_story else None
         self._first_prediction: datetime | None = None
         self._figures = Figures()
         self._states: list[ServiceState] = []
 
     def run(self, duration_s: float | None) -> bool:
-        """Return whether every row committed before the end has exactly one prediction or dead letter."""
+        """Return whether all went well: each row committed before the end has one outcome, and the story came true."""
         supervisor = Supervisor(self._settings.state_dir)
         own = not supervisor.running()
+        if self._story and not own:
+            raise UserError(
+                "the stack is up already. To watch it: make demo STORY=0; a story begins after make down-local"
+            )
         # Asked to end or robbed of its terminal, it takes account and stops the stack as on Ctrl-C.
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
         if own:
-            supervisor = stack.start(self._settings, STREAM)
+            supervisor = stack.start(self._settings, story.STREAM if self._story else STREAM)
         try:
             self._watch(supervisor, duration_s)
             return self._conclude(supervisor)
@@ -59,24 +62,39 @@ class Demo:
                 supervisor.shutdown()
 
     def _watch(self, supervisor: Supervisor, duration_s: float | None) -> None:
-        ready_by = time.monotonic() + stack.READY_TIMEOUT_S
-        stream_until: float | None = None
         next_line = 0.0
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             try:
-                while stream_until is None or time.monotonic() < stream_until:
+                while not self._over(duration_s):
                     self._read(supervisor)
+                    self._tell()
                     live.update(self._screen(), refresh=self._console.is_terminal)
                     if not self._console.is_terminal and time.monotonic() >= next_line:
                         self._console.print(self._line(), soft_wrap=True)
                         next_line = time.monotonic() + PLAIN_LINE_EVERY_S
-                    if self._first_prediction and stream_until is None:
-                        stream_until = time.monotonic() + (duration_s or float("inf"))
-                    if not self._first_prediction and time.monotonic() > ready_by:
-                        raise UserError("no prediction in time. Start with `make up-local` and ask `make doctor`.")
                     time.sleep(1)
             except KeyboardInterrupt:
                 self._console.print("Taking account of every row …")
+
+    def _over(self, duration_s: float | None) -> bool:
+        """Whether to end: the story is told or failed, or the time is up. `UserError` when nothing flows."""
+        now = datetime.now(UTC)
+        if self._first_prediction is None:
+            if (now - self._began).total_seconds() > stack.READY_TIMEOUT_S:
+                raise UserError("no prediction in time. Start with `make up-local` and ask `make doctor`.")
+            return False
+        if duration_s is not None and (now - self._first_prediction).total_seconds() >= duration_s:
+            return True
+        if self._story is None:
+            return False
+        if (now - self._began).total_seconds() > story.TIMEOUT_S:
+            self._story.failure = f"the story was not over after {story.TIMEOUT_S:g} s"
+        return self._story.complete or self._story.failure is not None
+
+    def _tell(self) -> None:
+        for chapter in self._story.news(target_database_url()) if self._story else []:
+            seconds = (chapter.at - self._began).total_seconds()
+            self._console.print(f"[bold]{seconds:6.1f} s[/]  {escape(chapter.text)}", soft_wrap=True)
 
     def _read(self, supervisor: Supervisor) -> None:
         self._states = service_states(supervisor)
@@ -112,4 +130,9 @@ class Demo:
         self._console.print(self._screen())
         for line in account_lines(account, seconds, memory):
             self._console.print(line, soft_wrap=True)
+        if self._story and self._story.failure:
+            self._console.print(
+                f"[red]{escape(self._story.failure)}.[/] See `make logs S=model-adapter`.", soft_wrap=True
+            )
+            return False
         return account.balanced

@@ -24,17 +24,17 @@ from cargo_prediction
 """
 
 ACCURACY = """
-select dataset, avg((target = label)::int)
+select model_version, dataset, avg((target = label)::int)
 from cargo_prediction
 where label is not null
-group by dataset
-order by dataset
+group by model_version, dataset
+order by min(predicted_at)
 """
 
 
 @dataclass(frozen=True)
 class Figures:
-    """`accuracy` by data set; `latency_ms` is (p50, p99) from insertion to prediction over the last 30 s."""
+    """`accuracy` by model version and data set; `latency_ms` is (p50, p99) from insert to prediction, last 30 s."""
 
     inserted: int = 0
     replicated: int = 0
@@ -43,7 +43,7 @@ class Figures:
     rows_per_second: float = 0.0
     first_prediction: datetime | None = None
     latency_ms: tuple[float, float] | None = None
-    accuracy: dict[str, float] = field(default_factory=dict)
+    accuracy: dict[tuple[str, str], float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,13 @@ def read_figures(source_url: str, target_url: str, since: datetime, first_predic
     """
     inserted = 0
     try:
-        with _reader(source_url) as source:
+        with reader(source_url) as source:
             (inserted,) = _one(source, "select count(*) from cargo")
-        with _reader(target_url) as target, target.cursor() as cursor:
+        with reader(target_url) as target, target.cursor() as cursor:
             parameters = {"since": since, "latency_since": first_prediction or datetime.now(UTC)}
             replicated, dead_letters, predicted, rate, first, latency = _one(target, TARGET_FIGURES, parameters)
             cursor.execute(ACCURACY)
-            accuracy = {dataset: float(share) for dataset, share in cursor.fetchall()}
+            accuracy = {(version, dataset): float(share) for version, dataset, share in cursor.fetchall()}
     except (psycopg2.OperationalError, psycopg2.errors.UndefinedTable):
         return Figures(inserted=inserted)
     return Figures(
@@ -90,16 +90,16 @@ def read_figures(source_url: str, target_url: str, since: datetime, first_predic
 
 def last_committed_id(source_url: str) -> int:
     """The highest id in the source table, 0 while it is empty."""
-    with _reader(source_url) as source:
+    with reader(source_url) as source:
         return int(_one(source, "select coalesce(max(id), 0) from cargo")[0])
 
 
 def take_account(source_url: str, target_url: str, until_id: int) -> Account:
     """Compare every row up to `until_id` with its outcomes."""
-    with _reader(source_url) as source, source.cursor() as cursor:
+    with reader(source_url) as source, source.cursor() as cursor:
         cursor.execute("select id from cargo where id <= %s", (until_id,))
         committed = {row[0] for row in cursor.fetchall()}
-    with _reader(target_url) as target, target.cursor() as cursor:
+    with reader(target_url) as target, target.cursor() as cursor:
         cursor.execute(
             "select id from cargo_prediction union all select id from cargo_dead_letter where id is not null"
         )
@@ -112,7 +112,7 @@ def take_account(source_url: str, target_url: str, until_id: int) -> Account:
 
 
 @contextmanager
-def _reader(url: str) -> Iterator[Connection]:
+def reader(url: str) -> Iterator[Connection]:
     """A short read-only session."""
     connection = psycopg2.connect(url, application_name="local_stack", connect_timeout=2)
     try:

@@ -83,4 +83,6 @@ SERVICES: tuple[Service, ...] = (
     ),
     Service("data-generator", _module("data_generate.data_generator"), {"data-generator": 9101}, _http(9101)),
     Service("data-subscriber", _module("dashboard_stream.data_subscriber"), {"data-subscriber": 9103}, _http(9103)),
+    Service("drift-monitor", _module("dashboard_stream.drift_monitor"), {"drift-monitor": 9105}, _http(9105)),
+    Service("model-adapter", _module("model_registry.adapter"), {"model-adapter": 9106}, _http(9106)),
 )

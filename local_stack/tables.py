@@ -18,8 +18,8 @@ def figures_table(figures: Figures) -> Table:
     if figures.latency_ms:
         p50, p99 = figures.latency_ms
         table.add_row("latency p50 / p99, last 30 s", f"{p50:.0f} / {p99:.0f} ms")
-    for dataset, accuracy in figures.accuracy.items():
-        table.add_row(f"accuracy on {dataset}", f"{accuracy:.1%}")
+    for (version, dataset), accuracy in figures.accuracy.items():
+        table.add_row(f"version {version} on {dataset}", f"{accuracy:.1%} right")
     return table
 
 

@@ -121,7 +121,7 @@ def present_images(images: Sequence[LabelledImage], folder: Path) -> list[Labell
     return [image for image in images if image not in set(missing)]
 
 
-def group_names(images: Sequence[LabelledImage], pattern: str | None) -> list[str]:
+def group_names(images: Sequence[LabelledImage | ManifestRow], pattern: str | None) -> list[str]:
     """What `pattern` captures in each file name; without pattern or match, every image is a group of its own."""
     found = [pattern and re.search(pattern, PurePosixPath(image.image_path).name) for image in images]
     return [
@@ -153,12 +153,12 @@ def split(images: Sequence[LabelledImage], classes: Sequence[str], pattern: str 
 
 def same_split(
     images: Sequence[LabelledImage],
-    known: Sequence[LabelledImage],
+    known: Sequence[LabelledImage | ManifestRow],
     known_held_out: Sequence[bool],
     pattern: str | None,
     seed: int,
 ) -> list[bool]:
-    """For each of `images`, of another day, whether it is held out: as the image or group of that name in `known` is.
+    """For each of `images`, of another day or time, whether it is held out: as the one or group of that name known.
 
     Of names that are new a fifth is held out, by a hash of `seed` and name: the same each time, whatever else there is.
     """

@@ -62,11 +62,19 @@ class Day:
         return manifest(self.images, self.files, sides, self.dataset)
 
 
-def clean_day(rows: Sequence[LabelledImage], settings: Settings, seed: int) -> tuple[Day, list[str]]:
-    """Monday, a fifth of it held out, and the names of its classes."""
+def clean_day(
+    rows: Sequence[LabelledImage], settings: Settings, seed: int, known: Sequence[ManifestRow] = ()
+) -> tuple[Day, list[str]]:
+    """Monday, a fifth of it held out, and the names of its classes.
+
+    What an earlier model knew, its manifest `known`, stays on its side of the split, so that both can be compared.
+    """
     images = present_images(rows, settings.image_root / CLEAN)
     classes = class_names(images)
-    held_out = split(images, classes, settings.group_pattern, seed)
+    if known:
+        held_out = same_split(images, known, _sides(known), settings.group_pattern, seed)
+    else:
+        held_out = split(images, classes, settings.group_pattern, seed)
     return Day(CLEAN, settings.image_root / CLEAN, images, held_out), classes
 
 
@@ -81,11 +89,19 @@ def drifted_rows(connection: Connection) -> list[LabelledImage]:
     return rows
 
 
-def drifted_day(rows: Sequence[LabelledImage], clean: Day, settings: Settings, seed: int) -> Day:
-    """Tuesday, split as `clean` is; empty where `rows` are. `UserError` when its classes are others."""
+def drifted_day(
+    rows: Sequence[LabelledImage], clean: Day, settings: Settings, seed: int, known: Sequence[ManifestRow] = ()
+) -> Day:
+    """Tuesday, split as `clean` and `known` are; empty where `rows` are. `UserError` when its classes are others."""
     images = present_images(rows, settings.image_root / DRIFTED)
-    known = class_names(clean.images)
-    if class_names([*clean.images, *images]) != known:
-        raise UserError(f"'{DRIFTED}' has classes that '{CLEAN}' does not have; its classes are {', '.join(known)}")
-    held_out = same_split(images, clean.images, clean.held_out, settings.group_pattern, seed)
+    classes = class_names(clean.images)
+    if class_names([*clean.images, *images]) != classes:
+        raise UserError(f"'{DRIFTED}' has classes that '{CLEAN}' does not have; its classes are {', '.join(classes)}")
+    names: list[LabelledImage | ManifestRow] = [*known, *clean.images]
+    sides = [*_sides(known), *clean.held_out]
+    held_out = same_split(images, names, sides, settings.group_pattern, seed)
     return Day(DRIFTED, settings.image_root / DRIFTED, images, held_out)
+
+
+def _sides(known: Sequence[ManifestRow]) -> list[bool]:
+    return [row.split == "test" for row in known]

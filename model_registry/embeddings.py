@@ -17,12 +17,9 @@ from rich.progress import track
 
 from common import images
 from common.cli import UserError
-from common.paths import CACHE
 from model_registry.backbone import EMBEDDING_SIZE, pretrained_backbone
 from model_registry.embedding_cache import EmbeddingCache
 from model_registry.weights import FloatArray
-
-DEFAULT_CACHE = CACHE / "embeddings.sqlite"
 
 BATCH_SIZE = 16
 """Pictures a run: more makes the network no faster on a CPU, and takes more memory."""
@@ -69,7 +66,7 @@ def embedding_method() -> str:
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
-def embed(paths: Sequence[Path], cache_file: Path = DEFAULT_CACHE) -> FloatArray:
+def embed(paths: Sequence[Path], cache_file: Path) -> FloatArray:
     """Embeddings of image files, float32 [len(paths), 1280] in the order given.
 
     Known contents come from `cache_file`; the rest is computed and added. `UserError` names an unreadable image.

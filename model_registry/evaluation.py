@@ -18,10 +18,22 @@ from model_registry.weights import FloatArray
 
 @dataclass(frozen=True)
 class Evaluation:
-    """True and predicted class indices, image by image."""
+    """What is true and what the graph answered, image by image."""
 
     targets: npt.NDArray[np.int64]
-    predictions: npt.NDArray[np.int64]
+    """Class indices [N]."""
+
+    probabilities: FloatArray
+    """[N, C]."""
+
+    features: FloatArray
+    """[N, 32] drift features; [N, 0] from a graph that has none."""
+
+    @property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """Class indices [N]."""
+        indices: npt.NDArray[np.int64] = self.probabilities.argmax(axis=1)
+        return indices
 
     @property
     def accuracy(self) -> float:
@@ -54,18 +66,15 @@ class Evaluation:
         return figure
 
 
-def predict(model: onnx.ModelProto, files: Sequence[Path], description: str) -> FloatArray:
-    """Probabilities [len(files), C] of image files. `UserError` names a file that is no good image."""
-    session = cpu_session(model)
-    progress = track(files, description=description, console=Console(stderr=True))
-    return np.concatenate(
-        [
-            session.run(["probabilities"], {"image": np.stack([read_image(file) for file in batch])})[0]
-            for batch in batches(progress)
-        ]
-    )
-
-
 def evaluate(model: onnx.ModelProto, files: Sequence[Path], targets: Sequence[int], description: str) -> Evaluation:
-    """Let `model` answer for every file."""
-    return Evaluation(np.array(targets), predict(model, files, description).argmax(axis=1))
+    """Let `model` answer for every file; there must be one. `UserError` names a file that is no good image."""
+    session = cpu_session(model)
+    outputs = ["probabilities"]
+    if any(output.name == "drift_features" for output in session.get_outputs()):
+        outputs.append("drift_features")
+    progress = track(files, description=description, console=Console(stderr=True))
+    answers = [
+        session.run(outputs, {"image": np.stack([read_image(file) for file in batch])}) for batch in batches(progress)
+    ]
+    probabilities, *features = (np.concatenate(output) for output in zip(*answers, strict=True))
+    return Evaluation(np.array(targets), probabilities, features[0] if features else np.empty((len(files), 0), "f4"))

@@ -3,22 +3,19 @@
 Training is a process of its own, so that its memory is given back; between looks this one holds next to nothing.
 """
 
-import json
 import logging
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.parse
-import urllib.request
 
 import typer
 
 from common.cli import run
 from common.logs import configure_logging
-from common.names import CHAMPION, MODEL_NAME
+from common.names import MODEL_NAME
 from common.service import Health, serve_health, stop_event
 from common.waiting import Backoff
+from model_registry.champion_look import RegistryAway, look
 from model_registry.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -27,25 +24,6 @@ app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 LOOK_EVERY_S = 15.0
 TURN_S = 1.0
 """How often a running training is looked at."""
-
-
-class RegistryAway(Exception):
-    """The MLflow server does not answer, or not as one that is ready."""
-
-
-def champion_version(tracking_uri: str) -> str | None:
-    """The champion's version, None when there is none. Raises `RegistryAway`."""
-    name = urllib.parse.urlencode({"name": MODEL_NAME, "alias": CHAMPION})
-    try:
-        address = f"{tracking_uri}/api/2.0/mlflow/registered-models/alias?{name}"
-        with urllib.request.urlopen(address, timeout=10) as answer:  # noqa: S310 - an http address, by the settings
-            return str(json.load(answer)["model_version"]["version"])
-    except urllib.error.HTTPError as error:
-        if error.code in {400, 404}:
-            return None
-        raise RegistryAway(f"{tracking_uri} answers {error.code}") from error
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise RegistryAway(f"{tracking_uri}: {error}") from error
 
 
 def train(health: Health, stop: threading.Event) -> bool:
@@ -73,12 +51,12 @@ def main() -> None:
     while not stop.is_set():
         health.beat()
         try:
-            version = champion_version(settings.tracking_uri)
+            champion = look(settings.tracking_uri, MODEL_NAME)
         except RegistryAway as error:
             health.lacks("champion", str(error))
             stop.wait(TURN_S)
             continue
-        if version is not None:
+        if champion is not None:
             health.has("champion")
             backoff.reset()
             stop.wait(LOOK_EVERY_S)

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from model_registry.drift_projection import FEATURES, Projection
 from model_registry.weights import FloatArray
 
 REGULARISATION = 0.1
@@ -46,25 +47,39 @@ def margins(head: Pipeline, embeddings: FloatArray, targets: npt.NDArray[np.int6
     return lead
 
 
-def export(backbone: onnx.ModelProto, head: Pipeline, classes: Sequence[str]) -> onnx.ModelProto:
-    """One graph: `image` uint8 [N, 224, 224, 3] to `probabilities` float32 [N, C] and `embedding` float32 [N, 1280].
+def export(
+    backbone: onnx.ModelProto, head: Pipeline, projection: Projection, classes: Sequence[str]
+) -> onnx.ModelProto:
+    """One graph: `image` uint8 [N, 224, 224, 3] to three outputs, all float32.
 
-    The class names travel with it, as JSON in `metadata_props["classes"]`.
+    `probabilities` [N, C], `embedding` [N, 1280], and the embedding's projection `drift_features` [N, 32]. The class
+    names travel with it, as JSON in `metadata_props["classes"]`.
     """
     weights, biases = linear_layer(head)
     model = onnx.ModelProto()
     model.CopyFrom(backbone)
     graph = model.graph
     graph.initializer.extend(
-        [numpy_helper.from_array(weights, "head.weights"), numpy_helper.from_array(biases, "head.biases")]
+        numpy_helper.from_array(value, name)
+        for name, value in (
+            ("head.weights", weights),
+            ("head.biases", biases),
+            ("drift.weights", projection.weights),
+            ("drift.biases", projection.biases),
+        )
     )
     logits = helper.make_node("Gemm", ["embedding", "head.weights", "head.biases"], ["logits"], "logits", transB=1)
     softmax = helper.make_node("Softmax", ["logits"], ["probabilities"], "probabilities", axis=1)
-    graph.node.extend([logits, softmax])
-    embedding = graph.output.pop()
-    graph.output.extend(
-        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(classes)]), embedding]
+    drift = helper.make_node(
+        "Gemm", ["embedding", "drift.weights", "drift.biases"], ["drift_features"], "drift_features", transB=1
     )
+    graph.node.extend([logits, softmax, drift])
+    embedding = graph.output.pop()
+    probabilities, features = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width])
+        for name, width in (("probabilities", len(classes)), ("drift_features", FEATURES))
+    )
+    graph.output.extend([probabilities, embedding, features])
     helper.set_model_props(model, {"classes": json.dumps(list(classes))})
     onnx.checker.check_model(model, full_check=True)
     return model

@@ -12,8 +12,8 @@ from common.cli import run
 from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
 from model_registry.registry import connect, plain_errors
-from model_registry.reproduction import reproduce
 from model_registry.settings import Settings
+from model_registry.verification import verify
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
@@ -32,7 +32,7 @@ def main(
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
     with plain_errors():
         version = registry.by_run(run_id) if run_id is not None else registry.by_alias(alias or "")
-        results = reproduce(registry, version, settings.image_root)
+        results = verify(registry, version, settings.image_root)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{model_name} version {version.version}, run {version.run_id}")
     for result in results:

@@ -46,8 +46,12 @@ class Registry:
 
     def champion(self) -> ModelVersion | None:
         """The version that serves, if any."""
+        return self.with_alias(CHAMPION)
+
+    def with_alias(self, alias: str) -> ModelVersion | None:
+        """The version with this alias, if any."""
         try:
-            return self.client.get_model_version_by_alias(self.model_name, CHAMPION)
+            return self.client.get_model_version_by_alias(self.model_name, alias)
         except MlflowException as error:
             if error.error_code in ABSENT:
                 return None
@@ -55,12 +59,19 @@ class Registry:
 
     def by_alias(self, alias: str) -> ModelVersion:
         """The version with this alias; `UserError` when there is none."""
+        version = self.with_alias(alias)
+        if version is None:
+            raise UserError(f"model {self.model_name} has no version with the alias {alias!r}.{self._hint()}")
+        return version
+
+    def by_number(self, number: str) -> ModelVersion:
+        """The version of this number; `UserError` when there is none."""
         try:
-            return self.client.get_model_version_by_alias(self.model_name, alias)
+            return self.client.get_model_version(self.model_name, number)
         except MlflowException as error:
             if error.error_code not in ABSENT:
                 raise
-            raise UserError(f"model {self.model_name} has no version with the alias {alias!r}.{self._hint()}") from None
+            raise UserError(f"model {self.model_name} has no version {number}.{self._hint()}") from None
 
     def by_run(self, run_id: str) -> ModelVersion:
         """The version that a run registered; `UserError` when the run or its version does not exist."""
@@ -70,7 +81,7 @@ class Registry:
             if error.error_code not in ABSENT:
                 raise
             raise UserError(f"there is no run {run_id!r}.{self._hint()}") from None
-        versions = [version for version in self._versions() if version.run_id == run_id]
+        versions = [version for version in self.versions() if version.run_id == run_id]
         if not versions:
             raise UserError(f"run {run_id} registered no version of {self.model_name}.{self._hint()}")
         return versions[0]
@@ -85,12 +96,13 @@ class Registry:
         file = self.client.download_artifacts(run_of(version), MANIFEST_ARTIFACT, str(folder))
         return parse_manifest(Path(file).read_text())
 
-    def _versions(self) -> list[ModelVersion]:
+    def versions(self) -> list[ModelVersion]:
+        """Every version that is registered, in no certain order."""
         quoted = self.model_name.replace("'", "''")
         return list(self.client.search_model_versions(f"name='{quoted}'"))
 
     def _hint(self) -> str:
-        versions = sorted(self._versions(), key=lambda version: int(version.version))[-3:]
+        versions = sorted(self.versions(), key=lambda version: int(version.version))[-3:]
         if not versions:
             return f" Nothing is registered as {self.model_name} yet: run save_model_to_registry.py first."
         return f" Newest: {'; '.join(f'version {version.version} of run {version.run_id}' for version in versions)}."

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from common.cli import UserError
 from model_registry.days import CLEAN, Day
 from model_registry.head import fit_head, margins
+from model_registry.settings import DEFAULT_BUDGET
 from model_registry.strategies import STRATEGIES, Indices, OldRows, select
 from model_registry.weights import FloatArray
 
@@ -23,7 +24,7 @@ class Recipe:
     strategy: str = CLEAN
     """One of `STRATEGIES`: which rows of monday are trained on, and whether those of tuesday are."""
 
-    budget: float = 0.2
+    budget: float = DEFAULT_BUDGET
     """Share of monday's training rows that a strategy with a budget may take."""
 
 

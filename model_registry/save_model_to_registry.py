@@ -22,12 +22,14 @@ from common.names import CHAMPION, EXPERIMENT, MODEL_NAME
 from common.postgres import connect as connect_database
 from model_registry.backbone import EMBEDDING_SIZE
 from model_registry.dataset import manifest_text
+from model_registry.drift_projection import FEATURES
+from model_registry.promotion import promote
 from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, plain_errors, run_of
 from model_registry.rehearsal import Recipe
-from model_registry.reproduction import reproduce
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training import Trained, require_accuracy, train
+from model_registry.verification import verify
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
@@ -38,8 +40,12 @@ def signature(classes: int) -> ModelSignature:
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, INPUT_SIDE, INPUT_SIDE, 3), "image")]),
         outputs=Schema(
             [
-                TensorSpec(np.dtype(np.float32), (-1, classes), "probabilities"),
-                TensorSpec(np.dtype(np.float32), (-1, EMBEDDING_SIZE), "embedding"),
+                TensorSpec(np.dtype(np.float32), (-1, width), name)
+                for name, width in (
+                    ("probabilities", classes),
+                    ("embedding", EMBEDDING_SIZE),
+                    ("drift_features", FEATURES),
+                )
             ]
         ),
     )
@@ -128,11 +134,11 @@ def main(
         database = connect_database(settings.source_database_url, "save-model-to-registry", settings.wait_timeout_s)
         trained = train(database, settings, Recipe(seed, strategy, budget))
         version = register(registry, trained)
-        reproduce(registry, version, settings.image_root)
+        verify(registry, version, settings.image_root)
         require_accuracy(trained.clean.accuracy, settings.minimum_accuracy)
         serves = registry.champion() is None
         if serves:
-            registry.client.set_registered_model_alias(model_name, CHAMPION, version.version)
+            promote(registry, str(version.version), "save_model_to_registry", "first version")
     console.print(summary(settings, registry, version, trained, serves))
 
 

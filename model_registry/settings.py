@@ -7,12 +7,17 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from common.paths import IMAGE_ROOT
-from common.settings import StageSettings, local_port, mlflow_tracking_uri, source_database_url
+from common.paths import CACHE, IMAGE_ROOT
+from common.settings import StageSettings, local_port, mlflow_tracking_uri, source_database_url, target_database_url
 from common.waiting import STARTUP_TIMEOUT_S
-from model_registry.embeddings import DEFAULT_CACHE
 
 DRIVER = "postgresql+psycopg2"
+
+DEFAULT_STRATEGY = "balanced_margin"
+"""What rehearses when nobody chose: the best mean of both days in docs/strategies.md, by less than is proven."""
+
+DEFAULT_BUDGET = 0.2
+"""Share of monday's training rows; training on all of them is hardly better there."""
 
 
 def _default_backend_store() -> str:
@@ -30,10 +35,13 @@ class Settings(StageSettings):
     source_database_url: str = Field(default_factory=source_database_url)
     """Database whose table `cargo` names the training images and their classes."""
 
+    target_database_url: str = Field(default_factory=target_database_url)
+    """Database with the alarms, the labelled predictions and the table `adaptation`."""
+
     image_root: Path = IMAGE_ROOT
     """Folder that holds `monday/CLASS/FILE` and, where there is one, `tuesday/CLASS/FILE`."""
 
-    embedding_cache: Path = DEFAULT_CACHE
+    embedding_cache: Path = CACHE / "embeddings.sqlite"
     """SQLite file that keeps embeddings by image content; it may be deleted at any time."""
 
     group_pattern: str | None = None
@@ -44,6 +52,9 @@ class Settings(StageSettings):
 
     wait_timeout_s: float = Field(default=STARTUP_TIMEOUT_S, gt=0)
     """How long to wait for the database, its rows, the object store and the MLflow server, in seconds each."""
+
+    code_commit: str | None = None
+    """Commit of the code, which a training run notes; by default the one that git tells, where there is a checkout."""
 
     backend_store_uri: str = Field(default_factory=_default_backend_store)
     """Database of the MLflow server, as postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE."""
@@ -74,6 +85,45 @@ class Settings(StageSettings):
 
     health_port: int = Field(default_factory=lambda: local_port(9104), ge=1, le=65535)
     """Port of the same."""
+
+    adapter_health_port: int = Field(default_factory=lambda: local_port(9106), ge=1, le=65535)
+    """Port of the same of `adapter.py`."""
+
+    adapt_confirm_s: float = Field(default=5.0, ge=0)
+    """How long an alarm must last before it is answered by training."""
+
+    adapt_cool_down_s: float = Field(default=300.0, ge=0)
+    """How long nothing is trained after a run, or after the champion changed."""
+
+    adapt_images: int = Field(default=600, ge=1)
+    """Labelled, different images of the drifted period that are enough to begin with."""
+
+    adapt_collect_s: float = Field(default=45.0, ge=0)
+    """How long to wait for that many; then fewer do."""
+
+    adapt_minimum_images: int = Field(default=100, ge=1)
+    """So many are waited for in any case, up to `adapt_patience_s`. A fifth of them is held out to judge by."""
+
+    adapt_patience_s: float = Field(default=600.0, ge=0)
+    """When too few images have come by then, the run fails."""
+
+    adapt_strategy: str = DEFAULT_STRATEGY
+    """Which of monday's images are trained on again: a name in `strategies/`."""
+
+    adapt_budget: float = Field(default=DEFAULT_BUDGET, ge=0, le=1)
+    """Share of monday's training images that the strategy may take."""
+
+    gate_gain: float = Field(default=0.02, ge=0, le=1)
+    """Held-out accuracy that a challenger must gain on the drifted day."""
+
+    gate_day_loss: float = Field(default=0.025, ge=0, le=1)
+    """Accuracy that it may lose on any earlier day."""
+
+    gate_class_loss: float = Field(default=0.05, ge=0, le=1)
+    """Share of any class's images that it may lose, over all days."""
+
+    gate_latency_ms: float = Field(default=300.0, gt=0)
+    """Processor time that it may take for a batch of 8 images."""
 
     @field_validator("tracking_uri", "s3_endpoint_url")
     @classmethod

@@ -13,12 +13,15 @@ import onnx
 from common.cli import UserError
 from common.postgres import Connection
 from model_registry.backbone import backbone_sha256, pretrained_backbone
-from model_registry.dataset import ManifestRow, manifest_text, wait_for_rows
+from model_registry.code_version import code_commit
+from model_registry.dataset import LabelledImage, ManifestRow, manifest_text, wait_for_rows
 from model_registry.days import CLEAN, DRIFTED, clean_day, drifted_day, drifted_rows
+from model_registry.drift_projection import fit_projection
 from model_registry.embeddings import embed
 from model_registry.evaluation import Evaluation, evaluate
 from model_registry.head import REGULARISATION, export, fit_head
 from model_registry.rehearsal import Recipe, rehearsed, require_classes
+from model_registry.self_description import describe
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 
@@ -34,6 +37,7 @@ class Trained:
     drifted: Evaluation | None
     recipe: Recipe
     group_pattern: str | None
+    code_commit: str
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -46,6 +50,7 @@ class Trained:
             "strategy": self.recipe.strategy,
             **({"budget": self.recipe.budget} if budgeted else {}),
             "group_pattern": self.group_pattern,
+            "code_commit": self.code_commit,
             "backbone": "efficientnet-lite0",
             "backbone_sha256": backbone_sha256(),
             "head": "logistic_regression",
@@ -87,25 +92,46 @@ def train(connection: Connection, settings: Settings, recipe: Recipe) -> Trained
     clean_rows = wait_for_rows(connection, CLEAN, settings.wait_timeout_s)
     new_rows = drifted_rows(connection) if uses_new else []
     connection.close()  # Nothing more is asked of the database; training may take minutes.
-    clean, classes = clean_day(clean_rows, settings, recipe.seed)
-    drifted = drifted_day(new_rows, clean, settings, recipe.seed)
+    return train_rows(clean_rows, new_rows, settings, recipe)
+
+
+def train_rows(
+    clean_rows: Sequence[LabelledImage],
+    new_rows: Sequence[LabelledImage],
+    settings: Settings,
+    recipe: Recipe,
+    known: Sequence[ManifestRow] = (),
+) -> Trained:
+    """The same on rows at hand: those of monday, and those of tuesday where the strategy trains on them.
+
+    What an earlier model knew, its manifest `known`, stays on its side of the split.
+    """
+    clean, classes = clean_day(clean_rows, settings, recipe.seed, known)
+    drifted = drifted_day(new_rows, clean, settings, recipe.seed, known)
     old_embeddings = embed(clean.files, settings.embedding_cache)
     new_embeddings = embed(drifted.files, settings.embedding_cache)
     chosen = rehearsed(clean, old_embeddings, recipe)
     targets = np.concatenate([clean.targets[chosen], drifted.targets[drifted.training]])
     require_classes(targets, classes, recipe)
-    head = fit_head(np.concatenate([old_embeddings[chosen], new_embeddings[drifted.training]]), targets)
-    model = export(pretrained_backbone(), head, classes)
+    vectors = np.concatenate([old_embeddings[chosen], new_embeddings[drifted.training]])
+    model = export(pretrained_backbone(), fit_head(vectors, targets), fit_projection(vectors), classes)
     clean_manifest, drifted_manifest = clean.manifest(chosen), drifted.manifest(drifted.training)
     clean_tests, drifted_tests = held_out_rows(clean_manifest), held_out_rows(drifted_manifest)
+    on_clean = evaluate_rows(model, clean_tests, settings.image_root / CLEAN, "Evaluating on monday")
+    on_drifted = _evaluate_drifted(model, drifted_tests or clean_tests, settings.image_root / DRIFTED)
+    if on_drifted is not None and len(drifted.training) > 0:
+        describe(model, DRIFTED, on_drifted)
+    else:
+        describe(model, CLEAN, on_clean)
     return Trained(
         model,
         classes,
         clean_manifest + drifted_manifest,
-        evaluate_rows(model, clean_tests, settings.image_root / CLEAN, "Evaluating on monday"),
-        _evaluate_drifted(model, drifted_tests or clean_tests, settings.image_root / DRIFTED),
+        on_clean,
+        on_drifted,
         recipe,
         settings.group_pattern,
+        code_commit(settings),
     )
 
 

@@ -95,6 +95,8 @@ def stack() -> Iterator[Stack]:
         Path(folder).chmod(0o755)
         patch.setenv("CARGO_PORT_OFFSET", str(PORT_OFFSET))
         patch.setenv("LOCAL_STACK_STATE_DIR", folder)
+        # What tests insert may look like a drift; the model that all of them see shall stay.
+        patch.setenv("MODEL_REGISTRY_ADAPT_CONFIRM_S", "86400")
         for variable in ("MONDAY_DIR", "TUESDAY_DIR"):
             patch.delenv(variable, raising=False)
         command = [sys.executable, "-m", "local_stack"]

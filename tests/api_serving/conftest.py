@@ -6,9 +6,11 @@ import httpx
 import pytest
 from PIL import Image
 
+from api_serving import model_source
 from api_serving.app import create_app
 from api_serving.settings import Settings
 from tests.api_serving import tiny_model
+from tests.api_serving.fake_registry import Api, FakeRegistry
 from tests.api_serving.running import running
 
 COLOURS = {"blue": (10, 10, 240), "green": (10, 240, 10), "red": (240, 10, 10)}
@@ -55,3 +57,24 @@ def client(settings: Settings) -> Iterator[httpx.Client]:
     """A client of a real server that is ready."""
     with running(create_app(settings)) as connected:
         yield connected
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
+    registry = FakeRegistry(tmp_path / "registered")
+    monkeypatch.setattr(model_source, "Registry", lambda *_: registry)
+    return registry
+
+
+@pytest.fixture
+def following(tmp_path: Path, image_root: Path) -> Settings:
+    return Settings(
+        image_root=image_root, model_dir=tmp_path / "models", poll_s=0.2, fallback_after_s=0, workers=2, chunk_size=4
+    )
+
+
+@pytest.fixture
+def api(registry: FakeRegistry, following: Settings) -> Iterator[Api]:
+    registry.add(1)
+    with running(create_app(following)) as client:
+        yield Api(client)

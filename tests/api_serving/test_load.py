@@ -16,7 +16,7 @@ from api_serving.app import create_app
 from api_serving.batching import Predictor
 from api_serving.classifier import Classifier
 from api_serving.metrics import Metrics
-from api_serving.model_store import LoadedModel
+from api_serving.model_source import LoadedModel
 from api_serving.problems import Problem
 from api_serving.schemas import Prediction
 from api_serving.settings import Settings

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from api_serving.app import create_app
-from api_serving.classifier import InvalidModel, load_classifier
+from api_serving.classifier import load_classifier
 from api_serving.model_disk import FACTS_FILE, MODEL_FILE, NoModelOnDisk, read_model, write_model
-from api_serving.model_store import ModelStore
+from api_serving.model_metadata import InvalidModel
+from api_serving.model_source import ModelSource
 from api_serving.settings import Settings
 from common.waiting import wait_until
 from tests.api_serving import tiny_model
@@ -40,12 +41,41 @@ def test_a_good_model_answers(tmp_path: Path) -> None:
         ({"activation": "Exp"}, "sum to 1"),
         ({"activation": "Log"}, "sum to 1"),
         ({"batch": 1}, "does not turn"),
+        ({"features": np.nan}, "finite numbers"),
+        ({"features": 1.0, "features_rank": 3}, "one row"),
+        ({"metadata": {"self_test": "{}"}}, "self_test"),
+        ({"metadata": {"self_test": '{"seed": 0, "images": 1, "probabilities": [[0, 0, 1]]}'}}, "self_test"),
+        ({"metadata": {"self_test": '{"seed": 0, "images": 1000000, "probabilities": []}'}}, "self_test"),
+        ({"metadata": {"self_test": '{"seed": 0, "images": 2, "probabilities": [[0, 1], [0, 1]]}'}}, "one probability"),
+        (
+            {"metadata": {"self_test": '{"seed": 0, "images": 2, "probabilities": [[0, 0, 1], [0, 0, 1]]}'}},
+            "differs by",
+        ),
+        ({"metadata": {"drift_reference": "[not json"}}, "drift_reference"),
+        (
+            {"metadata": {"drift_reference": '{"dataset": "d", "accuracy": 2, "confidences": [], "features": []}'}},
+            "less",
+        ),
+        (
+            {"metadata": {"drift_reference": '{"dataset": "d", "accuracy": 1, "confidences": [1], "features": []}'}},
+            "one confidence",
+        ),
     ],
 )
 def test_broken_models_are_refused(tmp_path: Path, broken: dict[str, Any], words: str) -> None:
     file = tiny_model.build(tmp_path / "m.onnx", **broken)
     with pytest.raises(InvalidModel, match=words):
         load_classifier(file, threads=1)
+
+
+def test_a_model_that_answers_as_where_it_was_made_passes_its_self_test(tmp_path: Path) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    answers = load_classifier(tiny_model.build(tmp_path / "m.onnx"), threads=1).probabilities(noise)
+    test = {"seed": 3, "images": 2, "probabilities": (answers + np.float32(0.0009)).tolist()}
+    load_classifier(tiny_model.build(tmp_path / "m.onnx", metadata={"self_test": json.dumps(test)}), threads=1)
+    other_pictures = json.dumps(test | {"seed": 4})
+    with pytest.raises(InvalidModel, match="self-test fails: a probability differs by"):
+        load_classifier(tiny_model.build(tmp_path / "m.onnx", metadata={"self_test": other_pictures}), threads=1)
 
 
 @pytest.mark.parametrize("size", [0, 100])
@@ -124,7 +154,7 @@ def test_without_registry_the_last_copy_answers_and_says_so(tmp_path: Path, imag
     settings = Settings(
         image_root=image_root, model_dir=tmp_path, mlflow_tracking_uri=NOWHERE, fallback_after_s=0, registry_timeout_s=2
     )
-    tiny_model.install(ModelStore(settings).kept, tmp_path, version="5")
+    tiny_model.install(ModelSource(settings).kept.last, tmp_path, version="5")
     with running(create_app(settings)) as client:
         assert "last downloaded copy" in client.get("/model").json()["note"]
         assert NOWHERE in client.get("/readyz").json()["note"]

@@ -2,12 +2,10 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -15,16 +13,9 @@ import pytest
 from api_serving.settings import Settings
 from common.paths import REPOSITORY
 from common.waiting import wait_until
+from tests.api_serving.process import api_process, is_ready
 
 FORMS = [("api_serving.app:app", "."), ("app:app", "api_serving")]
-
-
-def _free_port() -> int:
-    for port in range(18000, 18100):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
-    raise AssertionError("no free port")
 
 
 def _environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -32,31 +23,10 @@ def _environment(settings: Settings, **more: str) -> dict[str, str]:
     return {**os.environ, **{f"API_SERVING_{name.upper()}": value for name, value in names.items()}, **more}
 
 
-@contextmanager
-def _uvicorn(form: str, folder: str, environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    port = _free_port()
-    command = [sys.executable, "-m", "uvicorn", form, "--host", "127.0.0.1", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=REPOSITORY / folder, env=environment, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process, f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
-        assert process.stderr
-        process.stderr.close()
-
-
-def _ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/readyz", trust_env=False).is_success
-    except httpx.TransportError:
-        return False
-
-
 @pytest.mark.parametrize(("form", "folder"), FORMS)
 def test_both_ways_to_start_predict_and_stop_cleanly(settings: Settings, form: str, folder: str) -> None:
-    with _uvicorn(form, folder, _environment(settings)) as (process, address):
-        wait_until(lambda: _ready(address), "the API is ready", 60)
+    with api_process(form, folder, _environment(settings)) as (process, address):
+        wait_until(lambda: is_ready(address), "the API is ready", 60)
         answer = httpx.post(f"{address}/predict", json={"image_path": "red/red_1.jpg"}, trust_env=False)
         assert answer.json()["class_name"] == "red"
         process.terminate()
@@ -69,14 +39,14 @@ def test_both_ways_to_start_predict_and_stop_cleanly(settings: Settings, form: s
 
 
 def test_requests_in_flight_finish_before_the_process_ends(settings: Settings, encoded: Callable[..., bytes]) -> None:
-    with _uvicorn(*FORMS[0], _environment(settings)) as (process, address), ThreadPoolExecutor(1) as pool:
-        wait_until(lambda: _ready(address), "the API is ready", 60)
+    with api_process(*FORMS[0], _environment(settings)) as (process, address), ThreadPoolExecutor(1) as pool:
+        wait_until(lambda: is_ready(address), "the API is ready", 60)
         image = encoded("green")
 
         def stopped_while_sending() -> Iterator[bytes]:
             yield image[:100]
             process.terminate()
-            wait_until(lambda: not _ready(address), "the server takes no new requests", 20)
+            wait_until(lambda: not is_ready(address), "the server takes no new requests", 20)
             yield image[100:]
 
         call = pool.submit(httpx.post, f"{address}/predict/upload", content=stopped_while_sending(), trust_env=False)
@@ -85,7 +55,7 @@ def test_requests_in_flight_finish_before_the_process_ends(settings: Settings, e
 
 
 def test_wrong_settings_are_one_line(settings: Settings) -> None:
-    with _uvicorn(*FORMS[0], _environment(settings, API_SERVING_WORKERS="many")) as (process, _):
+    with api_process(*FORMS[0], _environment(settings, API_SERVING_WORKERS="many")) as (process, _):
         assert process.stderr
         log = process.stderr.read()
         assert process.wait(20) == 3

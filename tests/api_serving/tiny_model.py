@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -21,8 +23,14 @@ def build(
     probabilities: str = "probabilities",
     activation: str = "Softmax",
     batch: str | int = "N",
+    features: float | None = None,
+    features_rank: int = 2,
+    metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the classifier to `file`; class 0 is the bluest picture. The parameters make broken ones."""
+    """Write the classifier to `file`; class 0 is the bluest picture. The parameters make broken ones.
+
+    With `features` it gives 32 of them a picture, all of that value.
+    """
     weights = np.zeros((3, outputs), np.float32)
     for index in range(min(3, outputs)):
         weights[2 - index, index] = 0.1
@@ -34,23 +42,28 @@ def build(
         helper.make_node(activation, ["scores"], [probabilities]),
         helper.make_node("MatMul", ["colour", "projection"], ["embedding"]),
     ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, shape)],
-        [
-            helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, [batch, outputs]),
-            helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, 1280]),
-        ],
-        [
-            numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
-            numpy_helper.from_array(weights, "weights"),
-            numpy_helper.from_array(np.ones((3, 1280), np.float32), "projection"),
-        ],
-    )
+    answers = [
+        helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, [batch, outputs]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, 1280]),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
+        numpy_helper.from_array(weights, "weights"),
+        numpy_helper.from_array(np.ones((3, 1280), np.float32), "projection"),
+    ]
+    if features is not None:
+        nodes.append(helper.make_node("MatMul", ["colour", "nothing"], ["zeros"]))
+        nodes.append(helper.make_node("Add", ["zeros", "features"], ["drift_features"]))
+        constants.append(numpy_helper.from_array(np.zeros((3, 32), np.float32), "nothing"))
+        constants.append(numpy_helper.from_array(np.full((1,) * features_rank, features, np.float32), "features"))
+        answers.append(helper.make_tensor_value_info("drift_features", TensorProto.FLOAT, None))
+    images = helper.make_tensor_value_info("image", TensorProto.UINT8, shape)
+    graph = helper.make_graph(nodes, "tiny", [images], answers, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    properties = dict(metadata or {})
     if classes is not None:
-        helper.set_model_props(model, {"classes": classes if isinstance(classes, str) else json.dumps(classes)})
+        properties["classes"] = classes if isinstance(classes, str) else json.dumps(classes)
+    helper.set_model_props(model, properties)
     onnx.save(model, str(file))
     return file
 
@@ -68,7 +81,7 @@ def info_for(file: Path, version: str = "1", run_id: str = "run-1") -> ModelInfo
     )
 
 
-def install(folder: Path, scratch: Path, version: str = "1") -> None:
+def install(folder: Path, scratch: Path, version: str = "1", **parameters: Any) -> None:
     """Put a fresh model where the API looks for it, as `download_model.py` does."""
-    file = build(scratch / "built.onnx")
+    file = build(scratch / "built.onnx", **parameters)
     write_model(folder, file, info_for(file, version))

@@ -69,3 +69,11 @@ def test_retrying_raises_the_last_error_in_the_end() -> None:
     with pytest.raises(ConnectionError, match="still away"):
         retrying("it", ConnectionError, timeout_s=0.5)(call)
     assert len(calls) >= 2
+
+
+def test_a_note_is_told_and_keeps_nobody_from_working() -> None:
+    health = Health()
+    health.note("reference", "the model brings none")
+    assert health.ready() == (True, {"missing": {}, "notes": {"reference": "the model brings none"}})
+    health.note("reference", None)
+    assert health.ready() == (True, {"missing": {}})

@@ -33,6 +33,17 @@ def test_answers_and_refusals_in_order(make_api: MakeApi, rows: list[CargoRow]) 
     assert all(isinstance(result, Answer) and result.target == 4 for result in results[:3] + results[4:])
 
 
+def test_features_are_asked_for_and_may_be_left_out(rows: list[CargoRow]) -> None:
+    def handle(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        assert body["with_features"] is True
+        plain, null, full = map(prediction, body["items"])
+        return httpx.Response(200, json={"results": [plain, null | {"features": None}, full | {"features": [0.5, -1]}]})
+
+    results = PredictionApi("http://api", 5, httpx.MockTransport(handle)).predict(rows[:3])
+    assert [result.features for result in results if isinstance(result, Answer)] == [None, None, [0.5, -1.0]]
+
+
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 def test_an_item_may_have_to_come_later(make_api: MakeApi, rows: list[CargoRow], status: int) -> None:
     api = make_api(lambda items: httpx.Response(200, json={"results": [problem(status) for _ in items]}))

@@ -112,7 +112,7 @@ def test_the_dashboard_shows_the_last_half_minute_anew_every_second(dashboard: d
     assert seconds(allowed) <= min(map(seconds, dashboard["timepicker"]["refresh_intervals"]))
 
 
-def test_the_panels_of_the_first_dashboard() -> None:
+def test_the_panels_of_the_dashboard() -> None:
     assert set(panels()) == {
         "Cargo inference result",
         "Accuracy by data set",
@@ -120,6 +120,12 @@ def test_the_panels_of_the_first_dashboard() -> None:
         "Latency",
         "Predicted classes",
         "Dead letters",
+        "Drift by detector",
+        "Uncertainty",
+        "Drift alarms",
+        "Accuracy by model version",
+        "Served version",
+        "Adaptations",
     }
     assert panels()["Cargo inference result"]["type"] == "table"
 

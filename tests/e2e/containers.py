@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,26 +16,18 @@ import yaml  # type: ignore[import-untyped]
 from psycopg2.extensions import connection as Connection
 
 from common.paths import REPOSITORY
-from tests.repo.compose import BASES
+from tests.repo.compose import BASES, STAGE_FILES
 
 NETWORK = "cargo-test"
 PORT_OFFSET = 17000
 """Beside the local stacks of the other tests."""
 
 PORTS = {
-    "SOURCE_DATABASE_PORT": 5432,
-    "TARGET_DATABASE_PORT": 5433,
-    "BROKER_PORT": 9092,
-    "CONNECT_PORT": 8083,
-    "API_PORT": 8000,
-    "MODEL_REGISTRY_PORT": 5001,
-    "OBJECT_STORE_PORT": 9000,
-    "OBJECT_STORE_CONSOLE_PORT": 9001,
-    "GRAFANA_PORT": 3000,
-    "DATA_GENERATE_HEALTH_PORT": 9101,
-    "CONNECT_RECONCILER_HEALTH_PORT": 9102,
-    "DASHBOARD_STREAM_HEALTH_PORT": 9103,
+    variable: int(default)
+    for file in STAGE_FILES
+    for variable, default in re.findall(r"127\.0\.0\.1:\$\{(\w+_PORT):-(\d+)\}", file.read_text())
 }
+"""The documented ports by the variables that move them."""
 
 
 def port(documented: int) -> int:
@@ -125,14 +118,18 @@ class Containers:
         self.compose("down", "--remove-orphans", *options)
 
     def inspect(self, service: str) -> dict[str, Any]:
-        (identifier,) = self.compose("ps", "-aq", service).split()
+        # By the engine, in a tenth of the time that Compose takes for it.
+        (identifier,) = run("docker", "ps", "-aq", *self._labelled("service", service)).stdout.split()
         content: list[dict[str, Any]] = json.loads(run("docker", "inspect", identifier).stdout)
         return content[0]
 
+    def _labelled(self, *label: str) -> list[str]:
+        labels = [("project", self._project), *([label] if label else [])]
+        return [word for name, value in labels for word in ("--filter", f"label=com.docker.compose.{name}={value}")]
+
     def _unhappy(self) -> str:
         """The last words of every container that is not as it should be."""
-        filters = ["--filter", f"label=com.docker.compose.project={self._project}"]
-        shown = run("docker", "ps", "-a", *filters, "--format", "{{.Names}}\t{{.Status}}").stdout
+        shown = run("docker", "ps", "-a", *self._labelled(), "--format", "{{.Names}}\t{{.Status}}").stdout
         words = []
         for line in shown.splitlines():
             name, status = line.split("\t")

@@ -17,6 +17,7 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR, SOURCE_TOPIC
 from common.paths import REPOSITORY
 from common.waiting import wait_until
 from local_stack.figures import last_committed_id, take_account
+from tests.e2e.conftest import CLASSES
 from tests.e2e.containers import (
     NETWORK,
     Containers,
@@ -29,7 +30,6 @@ from tests.e2e.containers import (
     readiness,
     run,
 )
-from tests.e2e.test_demo import CLASSES, own_images  # noqa: F401 - the fixture
 from tests.repo.compose import ROOT
 
 # Building the images for the first time takes minutes.
@@ -85,17 +85,27 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="module")
-def whole() -> Iterator[Containers]:
+def whole(sample_images: Path) -> Iterator[Containers]:
     """Everything at once, started as the README says."""
     containers = Containers(ROOT, NETWORK, {"OBJECT_STORE": store(), "DATA_GENERATE_RATE": RATE})
     try:
+        # What a run that was cut off may have left.
+        containers.down("--volumes")
+        copy_most_of(sample_images, containers)
         containers.up()
         yield containers
     finally:
         containers.down("--volumes", "--rmi", "local")
 
 
-def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Path) -> None:  # noqa: F811
+def copy_most_of(sample_images: Path, containers: Containers) -> None:
+    """Leave a tenth of the images for the containers to render themselves: all of them take more than a minute."""
+    copy = "cp -r /sample/. ../api_serving/monday && rm ../api_serving/monday/*/*_?7.jpg"
+    mount = ["-v", f"{sample_images}:/sample:ro"]
+    containers.compose("run", "--rm", "-T", *mount, "--entrypoint", "sh", "data-prepare", "-c", copy)
+
+
+def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Path) -> None:
     """Each as a project of its own, as tutorials name them; none finds what it needs until the last one is there."""
     variables = {"OBJECT_STORE": "seaweedfs", "MONDAY_DIR": str(own_images), "DATA_GENERATE_RATE": RATE}
     stages = [
@@ -103,6 +113,8 @@ def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Pat
         for number, file in reversed(list(enumerate(STAGES)))
     ]
     try:
+        for stage in stages:
+            stage.down("--volumes")
         for stage in stages:
             stage.up()
         wait_until(connectors_running, "both connectors RUNNING", timeout_s=60)
@@ -162,6 +174,7 @@ def test_commands_of_the_tutorials(whole: Containers) -> None:
         ("target", "sinkuser:sinkpassword", "select from cargo_prediction"),
         ("target", "writeruser:writerpassword", "delete from cargo"),
         ("target", "reconcileruser:reconcilerpassword", "delete from cargo"),
+        ("target", "monitoruser:monitorpassword", "delete from cargo_prediction"),
         ("target", "dashboardreader:dashboardreaderpassword", "delete from cargo_prediction"),
     ],
 )

@@ -6,46 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
-from PIL import Image
 
 from common.paths import REPOSITORY
 from common.waiting import wait_until
 from local_stack.probes import database_answers
+from tests.e2e.conftest import CLASSES
 
 PORT_OFFSET = 10000
-CLASSES = {"planks": "wood", "rubble": "concrete", "wall": "brick"}
-IMAGES_A_CLASS = 30
-
-
-@pytest.fixture(scope="module")
-def own_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Folders of other class names and another format than the sample's."""
-    rendered = tmp_path_factory.mktemp("rendered")
-    command = [
-        sys.executable,
-        "-m",
-        "data_prepare.sample_images",
-        "-o",
-        str(rendered),
-        "--per-class",
-        str(IMAGES_A_CLASS),
-    ]
-    subprocess.run(command, check=True)
-    # Containers are another user: pytest closes its own folders to others, again whenever another pytest starts.
-    with tempfile.TemporaryDirectory(prefix="cargo-own-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        for own_name, sample_name in CLASSES.items():
-            (folder / own_name).mkdir()
-            for image in (rendered / sample_name).iterdir():
-                Image.open(image).save(folder / own_name / f"{image.stem}.png")
-        yield folder
 
 
 @pytest.mark.timeout(420)
@@ -60,7 +31,7 @@ def test_demo_ends_by_itself_with_every_row_accounted_for(own_images: Path) -> N
     }
     try:
         demo = subprocess.run(
-            ["make", "demo", "DURATION=20"],
+            ["make", "demo", "STORY=0", "DURATION=20"],
             cwd=REPOSITORY,
             env=environment,
             capture_output=True,

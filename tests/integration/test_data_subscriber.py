@@ -78,8 +78,10 @@ def row(row_id: int, image_path: str = "wood/a.jpg", target: int | None = 4) -> 
     return CargoRow(id=row_id, timestamp=NOW, dataset="monday", image_path=image_path, target=target)
 
 
-def predicted(cargo: CargoRow, model_version: str = "1", target: int = 4) -> Prediction:
-    return Prediction(cargo, target, "wood", 0.75, model_version, NOW)
+def predicted(
+    cargo: CargoRow, model_version: str = "1", target: int = 4, features: list[float] | None = None
+) -> Prediction:
+    return Prediction(cargo, target, "wood", 0.75, model_version, NOW, features)
 
 
 def dead(offset: int, cargo: CargoRow | None = None, row_id: int | None = None) -> DeadLetter:
@@ -105,6 +107,22 @@ def test_a_changed_row_is_predicted_anew(target: Target, changed: CargoRow) -> N
     target.store.write([predicted(row(1), "1")], [])
     assert target.store.write([predicted(changed, "2")], []) == {1}
     assert target.predictions() == [(1, changed.image_path, "2")]
+
+
+def test_features_follow_the_prediction_that_is_stored(target: Target) -> None:
+    def features() -> list[tuple[object, ...]]:
+        return target.query("select id, model_version, features from cargo_prediction_features order by id")
+
+    target.store.write([predicted(row(1), "1", features=[0.5, -1.0]), predicted(row(2), "1")], [])
+    assert features() == [(1, "1", [0.5, -1.0])]
+    target.store.write([predicted(row(1), "2", features=[9.0]), predicted(row(2), "2", features=[9.0])], [])
+    assert features() == [(1, "1", [0.5, -1.0])], "delivered again: the first prediction stays"
+    target.store.write([predicted(row(1, target=3), "2", features=[2.0]), predicted(row(3), features=[3.0])], [])
+    assert features() == [(1, "2", [2.0]), (3, "1", [3.0])]
+    target.store.write([predicted(row(1, target=2), "3")], [])
+    assert features() == [(3, "1", [3.0])], "predicted anew by a model without features"
+    target.record(dead(8, row(3, "gone.jpg")))
+    assert features() == []
 
 
 def test_a_dead_letter_is_recorded_once(target: Target) -> None:

@@ -40,6 +40,29 @@ DEAD_LETTERS = [
     ("topic", 1, 1, 78, "no such image", at(5)),
     ("topic", 1, 2, 79, "no such image", at(-5)),
 ]
+# version, detector, first and last id, size, score, threshold, alarm, checked
+DRIFT = [
+    ("1", "confidence", 1, 75, 75, 0.05, 0.10, False, at(1)),
+    ("1", "mmd", 1, 75, 75, 0.03, 0.02, True, at(1)),
+    ("1", "confidence", 6, 80, 75, 0.15, 0.10, True, at(2)),
+    # Without a reference there is no threshold.
+    ("2", "confidence", 90, 165, 75, 0.07, None, False, at(3)),
+    ("1", "confidence", 0, 70, 75, 0.05, 0.10, False, at(-2)),
+]
+EVIDENCE = '{"images": [{"image_path": "wood/a.jpg"}, {"image_path": "wood/b.jpg"}]}'
+# detector, version, first and last id, score, threshold, began, ended, why, evidence
+ALARMS = [
+    ("confidence", "1", 1, 75, 0.12345, 0.1, at(-60), at(-50), "ended before", EVIDENCE),
+    ("confidence", "1", 1, 75, 0.12345, 0.1, at(-20), at(5), "version 2 serves", EVIDENCE),
+    ("accuracy", "2", 90, 165, 0.2, 0.15, at(6), None, None, "{}"),
+    ("accuracy", "3", 90, 165, 0.2, 0.15, at(40), None, None, "{}"),
+]
+# alarm, state, champion, challenger, strategy, images, reason, began, finished
+ADAPTATIONS = [
+    (1, "failed", "1", None, "all", 5, "ended before", at(-55), at(-50)),
+    (2, "promoted", "1", "2", "balanced_margin", 300, "better by 12 points", at(-15), at(4)),
+    (3, "training", "2", None, "balanced_margin", 50, None, at(7), None),
+]
 
 
 def epoch(offset_s: float) -> float:
@@ -72,6 +95,42 @@ ANSWERS: dict[str, tuple[tuple[str, ...], list[tuple[object, ...]]]] = {
         ("reason", "rows", "latest"),
         [("no such image", 2, at(5)), ("not JSON", 1, at(3))],
     ),
+    "Drift by detector": (
+        ("time", "detector", "drift"),
+        [(at(1), "confidence", 0.5), (at(1), "mmd", 1.5), (at(2), "confidence", 1.5)],
+    ),
+    "Uncertainty": (
+        ("time", "uncertainty", "threshold"),
+        [(at(1), 0.05, 0.1), (at(2), 0.15, 0.1), (at(3), 0.07, None)],
+    ),
+    "Drift alarms": (
+        ("began_at", "ended_at", "detector", "model_version", "score", "threshold", "end_reason", "images"),
+        [
+            (at(6), None, "accuracy", "2", 0.2, 0.15, None, None),
+            (
+                *(at(-20), at(5), "confidence", "1", 0.123, 0.1),
+                *("version 2 serves", "wood/a.jpg, wood/b.jpg"),
+            ),
+        ],
+    ),
+    "Accuracy by model version": (
+        ("time", "model_version", "accuracy"),
+        [(epoch(0), "version 1", 0.5), (epoch(0), "version 2", 1.0)],
+    ),
+    "Served version": (
+        ("time", "model_version", "predictions"),
+        [(epoch(0), "version 1", 2), (epoch(0), "version 2", 1), (epoch(5), "version 2", 1)],
+    ),
+    "Adaptations": (
+        (
+            *("began_at", "finished_at", "state", "champion_version", "challenger_version", "strategy", "images"),
+            "reason",
+        ),
+        [
+            (at(7), None, "training", "2", None, "balanced_margin", 50, None),
+            (at(-15), at(4), "promoted", "1", "2", "balanced_margin", 300, "better by 12 points"),
+        ],
+    ),
 }
 """What each panel shows of the rows above with points 5 s apart; a new panel is one entry more."""
 
@@ -91,9 +150,22 @@ def schema(stack: Stack) -> Iterator[str]:
                         filling,
                         'insert into cargo_prediction (id, "timestamp", dataset, image_path, target, label,'
                         " predicted_at, confidence, model_version) values %s",
-                        [(*row, 0.9, "1") for row in PREDICTIONS],
+                        [(*row, 0.9, "2" if row[0] in {3, 4} else "1") for row in PREDICTIONS],
                     )
                     execute_values(filling, "insert into cargo_dead_letter values %s", DEAD_LETTERS)
+                    execute_values(filling, "insert into drift values %s", DRIFT)
+                    execute_values(
+                        filling,
+                        "insert into drift_alarm (detector, model_version, first_id, last_id, score, threshold,"
+                        " began_at, ended_at, end_reason, evidence) values %s",
+                        ALARMS,
+                    )
+                    execute_values(
+                        filling,
+                        "insert into adaptation (alarm_id, state, champion_version, challenger_version, strategy,"
+                        " images, reason, began_at, finished_at) values %s",
+                        ADAPTATIONS,
+                    )
             finally:
                 tables.close()
             yield name
@@ -125,7 +197,9 @@ def show(
         cursor.execute(expand(target["rawSql"], start, end, interval_s))
         assert cursor.description
         rows = [
-            tuple(value if isinstance(value, datetime | str) else round(float(value), 6) for value in row)
+            tuple(
+                value if value is None or isinstance(value, datetime | str) else round(float(value), 6) for value in row
+            )
             for row in cursor
         ]
         return tuple(column.name for column in cursor.description), rows
@@ -142,7 +216,15 @@ def test_a_panel_shows_what_the_rows_say(reader: Connection, title: str) -> None
 @pytest.mark.parametrize("title", sorted(panels()))
 def test_a_panel_is_empty_rather_than_wrong_when_nothing_happened(reader: Connection, title: str) -> None:
     _, rows = show(reader, title, at(3600), at(3630))
-    assert rows == ([] if title != "Throughput" else [(epoch(3600 + 5 * turn), 0) for turn in range(6)])
+    lasting = {
+        "Throughput": [(epoch(3600 + 5 * turn), 0) for turn in range(6)],
+        # What has no end yet.
+        "Drift alarms": [(at(40), "3"), (at(6), "2")],
+        "Adaptations": [(at(7), "2")],
+    }
+    if title in {"Drift alarms", "Adaptations"}:
+        rows = [(row[0], row[3]) for row in rows]
+    assert rows == lasting.get(title, [])
 
 
 def test_the_live_tables_answer_every_panel(stack: Stack) -> None:

@@ -8,7 +8,8 @@ from model_registry.evaluation import Evaluation
 
 @pytest.fixture
 def evaluation() -> Evaluation:
-    return Evaluation(np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 1]))
+    predictions = [0, 0, 1, 1, 1, 1]
+    return Evaluation(np.array([0, 0, 0, 1, 1, 2]), np.eye(3, dtype="f4")[predictions], np.empty((6, 0), "f4"))
 
 
 def test_known_figures(evaluation: Evaluation) -> None:

@@ -4,6 +4,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from model_registry.drift_projection import fit_projection
 from model_registry.embeddings import cpu_session
 from model_registry.head import classes_of, export, fit_head
 
@@ -21,17 +22,20 @@ def test_graph_gives_what_scikit_learn_gives(
     training[:, 5] = 0.25  # A feature that never varies must not divide by zero.
     head = fit_head(training, [row % 5 % count for row in range(len(training))])
     names = [f"class {index}" for index in range(count)]
-    model = export(backbone, head, names)
-    probabilities, embedding = cpu_session(model).run(["probabilities", "embedding"], {"image": pictures})
+    projection = fit_projection(training)
+    model = export(backbone, head, projection, names)
+    probabilities, embedding, features = cpu_session(model).run(None, {"image": pictures})
     np.testing.assert_allclose(probabilities, head.predict_proba(embeddings), atol=1e-4)
     np.testing.assert_allclose(embedding, embeddings, atol=1e-5)
+    np.testing.assert_allclose(features, embeddings @ projection.weights.T + projection.biases, atol=1e-3)
     assert np.ptp(probabilities, axis=0).max() > 0.2, "otherwise any constant would pass"
     assert classes_of(model) == names
-    assert [output.name for output in cpu_session(model).get_outputs()] == ["probabilities", "embedding"]
+    outputs = [output.name for output in cpu_session(model).get_outputs()]
+    assert outputs == ["probabilities", "embedding", "drift_features"]
 
 
 def test_export_leaves_the_backbone_alone(backbone: onnx.ModelProto) -> None:
     before = backbone.SerializeToString(deterministic=True)
     embeddings = np.random.default_rng(2).normal(size=(10, 1280)).astype(np.float32)
-    export(backbone, fit_head(embeddings, [0, 1] * 5), ["a", "ü"])
+    export(backbone, fit_head(embeddings, [0, 1] * 5), fit_projection(embeddings), ["a", "ü"])
     assert backbone.SerializeToString(deterministic=True) == before

@@ -1,10 +1,12 @@
 import itertools
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Literal
 from unittest.mock import MagicMock
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from PIL import Image
@@ -15,13 +17,17 @@ from model_registry.evaluation import Evaluation
 from model_registry.rehearsal import Recipe
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
-from model_registry.training import Trained, require_accuracy, train
+from model_registry.training import Trained, require_accuracy, train, train_rows
+
+
+def evaluation(targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> Evaluation:
+    return Evaluation(targets, np.eye(len(targets), dtype=np.float32)[predictions], np.empty((len(targets), 0), "f4"))
 
 
 def trained(classes: list[str], drifted: Evaluation | None = None) -> Trained:
     targets = np.arange(len(classes))
     rows = [ManifestRow("monday", f"{name}/1.jpg", target, "test", "0" * 64) for target, name in enumerate(classes)]
-    return Trained(onnx.ModelProto(), classes, rows, Evaluation(targets, targets), drifted, Recipe(), None)
+    return Trained(onnx.ModelProto(), classes, rows, evaluation(targets, targets), drifted, Recipe(), None, "abc")
 
 
 def test_any_folder_name_makes_a_metric_of_its_own() -> None:
@@ -32,7 +38,7 @@ def test_any_folder_name_makes_a_metric_of_its_own() -> None:
 
 def test_figures_of_tuesday_are_there_only_when_its_images_are() -> None:
     assert "test_accuracy_tuesday" not in trained(["a", "b"]).metrics
-    half_right = Evaluation(np.array([0, 1]), np.array([0, 0]))
+    half_right = evaluation(np.array([0, 1]), np.array([0, 0]))
     assert trained(["a", "b"], half_right).metrics["test_accuracy_tuesday"] == 0.5
 
 
@@ -116,6 +122,26 @@ def test_no_form_of_a_held_out_image_is_trained_on(
     if pattern:
         digits = [{path.split("/")[1].lstrip("-")[0] for path in side} for side in (held_out, used)]
         assert not digits[0] & digits[1]
+
+
+def test_what_an_earlier_model_knew_stays_on_its_side(table: Table, tmp_path: Path) -> None:
+    tuesday = table.pop("tuesday")
+    first = trained_with("monday")
+    sides = {row.image_path: row.split == "test" for row in first.manifest}
+    # Rows that came since, which would move the others in a split of their own.
+    for number in range(IMAGES, 2 * IMAGES):
+        row = LabelledImage(f"blue/{number}.png", 0)
+        shutil.copy(tmp_path / "monday/blue/0.png", tmp_path / "monday" / row.image_path)
+        table["monday"].append(row)
+    later = train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all"), known=first.manifest)
+    held_out = {row.image_path: row.split == "test" for row in later.manifest if row.dataset == "monday"}
+    assert {name: held_out[name] for name in sides} == sides
+    assert len(held_out) == len(sides) + IMAGES
+    new = [held_out[name] for name in held_out if name not in sides]
+    assert 0 < sum(new) < IMAGES
+    for entry in later.manifest:
+        assert held_out.get(entry.image_path, entry.split == "test") == (entry.split == "test")
+    assert later.manifest != train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all")).manifest
 
 
 def test_monday_knows_nothing_of_tuesday_and_the_split_is_the_same(table: Table) -> None:

@@ -21,11 +21,12 @@ SERVICES = {
         "mlflow-artifact-store",
         "mlflow-server",
         "first-champion",
+        "model-adapter",
     },
     "api_serving/docker-compose.yaml": {"api-with-model"},
     "kafka/kafka-docker-compose.yaml": {"broker", "connect", "connect-reconciler"},
     "kafka/target-docker-compose.yaml": {"target-postgres-server", "target-tables"},
-    "dashboard_stream/stream-docker-compose.yaml": {"data-subscriber"},
+    "dashboard_stream/stream-docker-compose.yaml": {"data-subscriber", "drift-monitor"},
     "dashboard_stream/grafana-docker-compose.yaml": {"grafana-dashboard"},
 }
 JOBS = {"sample-data", "source-tables"}
@@ -44,6 +45,7 @@ PORTS = {
     "connect-reconciler": {9102},
     "target-postgres-server": {5433},
     "data-subscriber": {9103},
+    "drift-monitor": {9105},
     "grafana-dashboard": {3000},
 }
 
@@ -210,7 +212,14 @@ def test_health_checks_are_programs_and_start_patiently(whole: dict[str, Any]) -
 
 @needs_compose
 def test_the_whole_waits_for_readiness_and_a_stage_alone_only_for_life(whole: dict[str, Any]) -> None:
-    waiting = {"api-with-model", "connect-reconciler", "data-subscriber", "first-champion"}
+    waiting = {
+        "api-with-model",
+        "connect-reconciler",
+        "data-subscriber",
+        "drift-monitor",
+        "first-champion",
+        "model-adapter",
+    }
     for file in STAGE_FILES:
         for name, service in services(merged(file)):
             if name in waiting:
@@ -239,7 +248,7 @@ def test_own_images_replace_the_volumes_and_are_never_written(tmp_path: Path) ->
             if volume["target"].endswith(("/monday", "/tuesday")):
                 assert (volume["type"], volume.get("read_only")) == ("bind", True), name
                 found += 1
-    assert found == 8
+    assert found == 10
     command = content["services"]["sample-data"]["command"]
     assert {"--no-render", "--no-corrupt"} <= set(command)
 

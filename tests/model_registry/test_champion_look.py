@@ -1,13 +1,14 @@
-"""What the registry's answers mean to the one who sees to it that there is a champion."""
+"""What the registry's answers mean to the services that ask it for the champion."""
 
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from model_registry.first_champion import RegistryAway, champion_version
+from model_registry.champion_look import Champion, RegistryAway, look
 
 
 class Registry(HTTPServer):
@@ -40,14 +41,33 @@ def registry() -> Iterator[Registry]:
     server.server_close()
 
 
-def ask(registry: Registry) -> str | None:
-    return champion_version(f"http://127.0.0.1:{registry.server_port}")
+def ask(registry: Registry) -> Champion | None:
+    return look(f"http://127.0.0.1:{registry.server_port}", "sk_model")
 
 
 def test_the_version_behind_the_alias(registry: Registry) -> None:
     registry.body = {"model_version": {"name": "sk_model", "version": "7"}}
-    assert ask(registry) == "7"
+    assert ask(registry) == Champion("7", None)
     assert registry.asked.endswith("alias?name=sk_model&alias=champion")
+
+
+def tag(when: str, from_version: str | None) -> dict[str, str]:
+    return {"key": f"promotion.{when}", "value": json.dumps({"from_version": from_version, "who": "me"})}
+
+
+def test_since_when_it_serves(registry: Registry) -> None:
+    tags = [
+        tag("2026-11-21T12:00:00.000000Z", "1"),
+        tag("2026-11-21T13:00:00.000000Z", "3"),
+        {"key": "other", "value": "x"},
+    ]
+    registry.body = {"model_version": {"version": "2", "tags": tags}}
+    assert ask(registry) == Champion("2", datetime(2026, 11, 21, 13, tzinfo=UTC))
+
+
+def test_the_first_champion_took_nobodys_place(registry: Registry) -> None:
+    registry.body = {"model_version": {"version": "1", "tags": [tag("2026-11-21T12:00:00.000000Z", None)]}}
+    assert ask(registry) == Champion("1", None)
 
 
 @pytest.mark.parametrize("status", [400, 404])
@@ -68,4 +88,4 @@ def test_trouble_is_no_reason_to_train(registry: Registry) -> None:
 
 def test_nobody_there() -> None:
     with pytest.raises(RegistryAway):
-        champion_version("http://127.0.0.1:9")
+        look("http://127.0.0.1:9", "sk_model")

@@ -1,0 +1,80 @@
+"""Watch the predictions for drift: scores beside their thresholds, and one alarm for each episode with its evidence."""
+
+import logging
+import threading
+
+import typer
+
+from common.cli import run
+from common.logs import configure_logging
+from common.service import Health, serve_health, stop_event
+from common.waiting import Backoff
+from dashboard_stream.api_client import ApiAway
+from dashboard_stream.drift_counting import DriftCounter
+from dashboard_stream.drift_reference import Reference, ReferenceApi
+from dashboard_stream.drift_store import DriftStore
+from dashboard_stream.settings import Settings
+from dashboard_stream.stopping import Stopped, unless_stopped
+from dashboard_stream.target_database import DatabaseAway, TargetDatabase
+
+log = logging.getLogger(__name__)
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+
+class InterruptibleReferences:
+    """The API's references. A request that takes long is left behind when the service is told to stop: `Stopped`."""
+
+    def __init__(self, api: ReferenceApi, health: Health, stop: threading.Event) -> None:
+        self._api, self._health, self._stop = api, health, stop
+
+    def get(self) -> Reference:
+        """See `ReferenceApi.get`."""
+        return unless_stopped(self._api.get, self._stop, self._health.beat)
+
+
+def watch(counter: DriftCounter, health: Health, stop: threading.Event, poll_s: float) -> None:
+    """Count until told to stop. What is away is waited for; predictions lie in the database meanwhile."""
+    backoff = Backoff(stop)
+    while not stop.is_set():
+        health.beat()
+        try:
+            more = counter.turn()
+        except DatabaseAway as away:
+            health.lacks("database", str(away))
+            backoff.pause()
+            continue
+        except ApiAway as away:
+            health.has("database")
+            health.lacks("api", str(away))
+            backoff.pause()
+            continue
+        health.has("database")
+        health.has("api")
+        backoff.reset()
+        if not more:
+            stop.wait(poll_s)
+
+
+@app.command(help=__doc__)
+def main() -> None:
+    """Watch until told to stop."""
+    configure_logging()
+    settings = Settings()
+    stop = stop_event()
+    health = Health(settings.heartbeat_file)
+    health.lacks("database", "not asked yet")
+    serve_health(health, settings.health_host, settings.drift_health_port)
+    database = TargetDatabase(settings.target_database_url, "drift-monitor")
+    references = InterruptibleReferences(ReferenceApi(settings.api_url, settings.api_timeout_s), health, stop)
+    counter = DriftCounter(DriftStore(database), references, health, settings.drift_window, settings.drift_check_every)
+    try:
+        log.info("windows of %d predictions, checked every %d", settings.drift_window, settings.drift_check_every)
+        watch(counter, health, stop, settings.drift_poll_s)
+    except Stopped:
+        log.info("stopped; what was in hand is counted again")
+    finally:
+        database.close()
+
+
+if __name__ == "__main__":
+    run(app)

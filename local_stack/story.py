@@ -1,0 +1,122 @@
+"""What the demo tells: the data drifts, the platform notices, retrains, proves the new model better and swaps it in.
+
+Nothing here makes it happen. The rows are read that the services write, so the same could be told of any other run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg2
+from psycopg2.extensions import cursor as Cursor
+
+from common.cli import UserError
+from local_stack.figures import reader
+
+STREAM = {
+    "DATA_GENERATE_RATE": "40",
+    "DATA_GENERATE_MIX": "monday",
+    # Seconds since the generator began, whose first bulk of rows the first model is trained on. At the end both days,
+    # to see that nothing was forgotten.
+    "DATA_GENERATE_SCHEDULE": "60:tuesday;170:monday=0.5,tuesday=0.5",
+}
+
+ENOUGH_ROWS = 200
+"""Rows of each day that the new model must have predicted before its accuracy is told: +- 4 points."""
+
+TIMEOUT_S = 330.0
+"""From the start of the demo; the story takes some 200 s on two cores."""
+
+BEGINNINGS = """
+select dataset, model_version, min(predicted_at), count(*)
+from cargo_prediction where label is not null
+group by dataset, model_version order by min(predicted_at)
+"""
+
+ALARMS = """
+select alarm.id, alarm.began_at, alarm.detector, alarm.score, alarm.threshold,
+    (select count(*) from cargo_prediction
+     where dataset = 'tuesday' and model_version = alarm.model_version
+        and predicted_at <= (select predicted_at from cargo_prediction where id = alarm.last_id))
+from drift_alarm alarm order by alarm.id
+"""
+
+ADAPTATIONS = """
+select id, state, coalesce(finished_at, updated_at), champion_version, challenger_version, strategy, images, reason
+from adaptation order by id
+"""
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Something that happened at a time; `key` tells chapters apart."""
+
+    key: str
+    at: datetime
+    text: str
+
+
+class Story:
+    """Remembers what was told since it `began`. It is told once a stack: afterwards the model knows tuesday."""
+
+    def __init__(self, began: datetime) -> None:
+        self._began = began
+        self._told: set[str] = set()
+        self.complete = False
+        self.failure: str | None = None
+
+    def news(self, target_url: str) -> list[Chapter]:
+        """What happened since the last call, in order; nothing while the tables are not there.
+
+        `UserError` when this stack noticed a drift before.
+        """
+        try:
+            chapters = self._read(target_url)
+        except (psycopg2.OperationalError, psycopg2.errors.UndefinedTable):
+            return []
+        if any(chapter.key.startswith("alarm") and chapter.at < self._began for chapter in chapters):
+            raise UserError(
+                "this stack has told its story: its model knows tuesday already. Begin anew with `make clean-local`, "
+                "or stream without the story: make demo STORY=0"
+            )
+        fresh = sorted((chapter for chapter in chapters if chapter.key not in self._told), key=lambda each: each.at)
+        self._told |= {chapter.key for chapter in fresh}
+        return fresh
+
+    def _read(self, target_url: str) -> list[Chapter]:
+        with reader(target_url) as connection, connection.cursor() as cursor:
+            chapters = [*self._alarms(cursor), *self._adaptations(cursor)]
+            promoted = {chapter.key.split()[1] for chapter in chapters if chapter.key.startswith("promoted")}
+            return [*chapters, *self._days(cursor, promoted)]
+
+    def _alarms(self, cursor: Cursor) -> Iterator[Chapter]:
+        cursor.execute(ALARMS)
+        for number, at, detector, score, threshold, images in cursor.fetchall():
+            yield Chapter(
+                f"alarm {number}",
+                at,
+                f"drift noticed by {detector}: score {score:.3f} above {threshold:.3f}, {images} images of tuesday in",
+            )
+
+    def _adaptations(self, cursor: Cursor) -> Iterator[Chapter]:
+        cursor.execute(ADAPTATIONS)
+        for number, state, at, champion, challenger, strategy, images, reason in cursor.fetchall():
+            if state == "collecting":
+                yield Chapter(f"collecting {number}", at, "the alarm holds: collecting labelled rows of tuesday")
+            elif state == "training":
+                yield Chapter(f"training {number}", at, f"training on {images} images of tuesday, strategy {strategy}")
+            elif state == "judging":
+                yield Chapter(f"judging {number}", at, f"version {challenger} challenges version {champion}")
+            elif state == "promoted":
+                yield Chapter(f"promoted {challenger}", at, f"version {challenger} is promoted: {reason}")
+            else:
+                self.failure = f"adaptation {number} was {state}: {reason}"
+                yield Chapter(f"ended {number}", at, self.failure)
+
+    def _days(self, cursor: Cursor, promoted: set[str]) -> Iterator[Chapter]:
+        cursor.execute(BEGINNINGS)
+        rows = cursor.fetchall()
+        for dataset, version, began_at, _ in rows:
+            yield Chapter(f"began {dataset} {version}", began_at, f"version {version} meets {dataset}")
+        well_known = {(version, dataset) for dataset, version, _, count in rows if count >= ENOUGH_ROWS}
+        self.complete = any({(version, "monday"), (version, "tuesday")} <= well_known for version in promoted)

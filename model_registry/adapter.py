@@ -1,0 +1,136 @@
+"""Answers alarms of drift: starts a training run for one that lasts, one run at a time.
+
+The run is a process of its own, `adapt.py`, at a lower priority than those that serve; between runs this one holds next
+to nothing.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from typing import Annotated
+
+import psycopg2
+import typer
+
+from common.cli import UserError, run
+from common.logs import configure_logging
+from common.names import MODEL_NAME
+from common.postgres import Connection, connect
+from common.service import Health, serve_health, stop_event
+from common.waiting import Backoff
+from model_registry.adaptation import only_run
+from model_registry.champion_look import RegistryAway, look
+from model_registry.due import due_alarm
+from model_registry.settings import Settings
+
+log = logging.getLogger(__name__)
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+TURN_S = 1.0
+NICE = 10
+"""Serving keeps its latency while a run uses what is left of the processors."""
+
+STOP_S = 8.0
+"""How long a run may take to put its things in order; containers get 10 s before they are killed."""
+
+
+class Adapter:
+    """Looks for an alarm to answer, turn by turn."""
+
+    def __init__(self, settings: Settings, model_name: str, health: Health, stop: threading.Event) -> None:
+        self._settings, self._model_name = settings, model_name
+        self._health, self._stop = health, stop
+        self._connection: Connection | None = None
+        self._backoff = Backoff(stop, first_s=1.0, longest_s=20.0)
+
+    def turn(self) -> None:
+        """Look once, and carry out what is due."""
+        self._health.beat()
+        alarm = self._due()
+        if alarm is None:
+            self._stop.wait(TURN_S)
+        elif self._carried_out(alarm):
+            self._health.has("run")
+            self._backoff.reset()
+        elif not self._stop.is_set():
+            self._health.lacks("run", f"the run for alarm {alarm} was cut off or could not begin; the log says why")
+            self._backoff.pause()
+
+    def _due(self) -> int | None:
+        try:
+            connection = self._connected()
+            champion = look(self._settings.tracking_uri, self._model_name)
+            self._health.has("registry")
+            if champion is None:
+                return None
+            with only_run(connection, self._model_name) as alone:
+                return due_alarm(connection, champion, self._settings) if alone else None
+        except RegistryAway as error:
+            self._health.lacks("registry", str(error))
+        except (UserError, psycopg2.Error) as error:
+            self._health.lacks("database", " ".join(str(error).split()))
+            self._disconnect()
+        return None
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = connect(self._settings.target_database_url, "model-adapter", timeout_s=0)
+            self._connection.autocommit = True
+        with self._connection.cursor() as cursor:
+            cursor.execute("select from adaptation limit 0")
+        self._health.has("database")
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _carried_out(self, alarm: int) -> bool:
+        """Run `adapt.py` to its end, which a stop brings nearer; return whether it came to a result."""
+        log.info("answering alarm %d", alarm)
+        command = [
+            sys.executable,
+            "-m",
+            "model_registry.adapt",
+            "--alarm",
+            str(alarm),
+            "--model-name",
+            self._model_name,
+        ]
+        with subprocess.Popen(command) as child:
+            os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
+            while child.poll() is None:
+                self._health.beat()
+                if self._stop.wait(TURN_S):
+                    _end(child)
+        return child.returncode == 0
+
+
+def _end(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+
+
+@app.command(help=__doc__)
+def main(model_name: Annotated[str, typer.Option(help="Name the models are registered under.")] = MODEL_NAME) -> None:
+    """Look and answer until SIGTERM."""
+    configure_logging()
+    settings = Settings()
+    stop = stop_event()
+    health = Health()
+    for part in ("database", "registry"):
+        health.lacks(part, "not looked at yet")
+    serve_health(health, settings.health_host, settings.adapter_health_port)
+    adapter = Adapter(settings, model_name, health, stop)
+    while not stop.is_set():
+        adapter.turn()
+
+
+if __name__ == "__main__":
+    run(app)

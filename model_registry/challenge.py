@@ -1,0 +1,93 @@
+"""One champion and its challenger: trained alike, split alike, judged side by side."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from mlflow.entities.model_registry import ModelVersion
+
+from common.cli import UserError
+from model_registry.comparing import answers_of_both, batch_ms
+from model_registry.dataset import LabelledImage, ManifestRow
+from model_registry.days import CLEAN, DRIFTED
+from model_registry.gate import Latency, Limits, Verdict, judge
+from model_registry.head import classes_of
+from model_registry.registry import Registry, run_of
+from model_registry.rehearsal import Recipe
+from model_registry.settings import Settings
+from model_registry.strategies import STRATEGIES
+from model_registry.training import Trained, held_out_rows, train_rows
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that serves, and what its run recorded."""
+
+    version: str
+    model: onnx.ModelProto
+    manifest: Sequence[ManifestRow]
+    seed: int
+    group_pattern: str | None
+
+
+def read_champion(registry: Registry) -> Champion:
+    """Fetch it from the registry. `UserError` when there is none, or none that a run registered."""
+    version = registry.champion()
+    if version is None:
+        raise UserError(f"model {registry.model_name} has no champion to compare with")
+    recorded = registry.client.get_run(run_of(version)).data.params
+    with tempfile.TemporaryDirectory() as scratch:
+        manifest = registry.manifest(version, Path(scratch))
+    pattern = recorded["group_pattern"]
+    return Champion(
+        str(version.version),
+        registry.load(version),
+        manifest,
+        int(recorded["seed"]),
+        # MLflow keeps parameters as text. A pattern has brackets, so this one is none.
+        None if pattern == "None" else pattern,
+    )
+
+
+def chosen_recipe(settings: Settings, seed: int) -> Recipe:
+    """How challengers are trained. `UserError` when the strategy does not exist or leaves the drifted day out."""
+    usable = [name for name, strategy in STRATEGIES.items() if strategy.uses_new]
+    if settings.adapt_strategy not in usable:
+        raise UserError(f"MODEL_REGISTRY_ADAPT_STRATEGY={settings.adapt_strategy} is not one of {', '.join(usable)}")
+    return Recipe(seed, settings.adapt_strategy, settings.adapt_budget)
+
+
+def train_challenger(
+    champion: Champion,
+    clean_rows: Sequence[LabelledImage],
+    drifted_rows: Sequence[LabelledImage],
+    settings: Settings,
+) -> Trained:
+    """Train on these rows, with everything held out that was held out before. `UserError` when they do not suffice."""
+    alike = settings.model_copy(update={"group_pattern": champion.group_pattern})
+    recipe = chosen_recipe(settings, champion.seed)
+    trained = train_rows(clean_rows, drifted_rows, alike, recipe, champion.manifest)
+    known = classes_of(champion.model)
+    if trained.classes != known:
+        raise UserError(
+            f"the rows have the classes {', '.join(trained.classes)}, the champion has {', '.join(known)}: "
+            "they cannot be compared. Train and promote a version by hand"
+        )
+    return trained
+
+
+def judge_challenger(
+    registry: Registry, champion: Champion, version: ModelVersion, trained: Trained, settings: Settings
+) -> Verdict:
+    """Compare both graphs as the registry has them. `UserError` when the challenger's is not what was trained."""
+    challenger = registry.load(version)
+    days = answers_of_both(champion.model, challenger, held_out_rows(trained.manifest), settings.image_root)
+    for day, measured in ((DRIFTED, trained.drifted), (CLEAN, trained.clean)):
+        if day in days and measured is not None and not np.array_equal(days[day].challenger, measured.predictions):
+            raise UserError(f"version {version.version} answers otherwise than the model that was trained")
+    limits = Limits(settings.gate_gain, settings.gate_day_loss, settings.gate_class_loss, settings.gate_latency_ms)
+    latency = Latency(batch_ms(champion.model), batch_ms(challenger))
+    return judge(days, DRIFTED, trained.classes, latency, limits)

@@ -1,0 +1,34 @@
+"""Brings the version back that served before: champion and previous change places."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from common.cli import run
+from common.logs import configure_logging
+from common.names import CHAMPION, MODEL_NAME
+from model_registry.promotion import rollback, user_and_host
+from model_registry.registry import connect, plain_errors
+from model_registry.settings import Settings
+
+app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
+
+
+@app.command(help=__doc__)
+def main(
+    reason: Annotated[str, typer.Option(help="Why, for the history.")] = "rollback",
+    who: Annotated[str | None, typer.Option(help="Who decided it; by default you, as USER@HOST.")] = None,
+    model_name: Annotated[str, typer.Option(help="Name it is registered under.")] = MODEL_NAME,
+) -> None:
+    """Move the aliases."""
+    configure_logging()
+    settings = Settings()
+    registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
+    with plain_errors():
+        version = rollback(registry, who or user_and_host(), reason)
+    Console(soft_wrap=True, highlight=False).print(f"{model_name} version {version} is the {CHAMPION} again")
+
+
+if __name__ == "__main__":
+    run(app)

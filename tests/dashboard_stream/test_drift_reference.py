@@ -1,0 +1,48 @@
+import httpx
+import pytest
+
+from dashboard_stream.api_client import ApiAway
+from dashboard_stream.drift_reference import NoReference, Reference, ReferenceApi
+
+GOOD = {"model_version": "3", "dataset": "monday", "accuracy": 0.9, "confidences": [0.5, 1.0]}
+
+
+def ask(status: int, body: object) -> Reference:
+    transport = httpx.MockTransport(
+        lambda request: httpx.Response(status if request.method == "GET" else 405, json=body)
+    )
+    return ReferenceApi("http://api", 5, transport).get()
+
+
+def test_the_reference_may_have_features() -> None:
+    assert ask(200, GOOD).width == 0
+    found = ask(200, GOOD | {"features": [[1, 2], [3, 4]]})
+    assert (found.model_version, found.width) == ("3", 2)
+
+
+def test_a_model_may_have_none() -> None:
+    with pytest.raises(NoReference, match="carries no reference"):
+        ask(404, {"title": "no reference"})
+
+
+@pytest.mark.parametrize(
+    "change", [{"confidences": [1.0]}, {"accuracy": 2}, {"features": [[1], [1, 2]]}, {"features": [[1e40]]}]
+)
+def test_what_is_not_understood_is_none(change: dict[str, object]) -> None:
+    """Waiting would not mend it."""
+    with pytest.raises(NoReference, match="not understood"):
+        ask(200, GOOD | change)
+
+
+@pytest.mark.parametrize("status", [500, 503, 401])
+def test_an_api_that_does_not_serve_is_asked_again(status: int) -> None:
+    with pytest.raises(ApiAway, match=str(status)):
+        ask(status, {})
+
+
+def test_an_api_that_is_gone_is_asked_again() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+    with pytest.raises(ApiAway, match="refused"):
+        ReferenceApi("http://api", 5, httpx.MockTransport(refuse)).get()
