@@ -12,11 +12,10 @@ from typing import Any
 
 import httpx
 import psycopg2
-import yaml  # type: ignore[import-untyped]
 from psycopg2.extensions import connection as Connection
 
 from common.paths import REPOSITORY
-from tests.repo.compose import BASES, STAGE_FILES
+from tests.repo.compose import BASES, STAGE_FILES, written
 
 NETWORK = "cargo-test"
 PORT_OFFSET = 17000
@@ -59,15 +58,22 @@ def lacking() -> str | None:
         return f"no Docker engine answers: {engine.stderr.strip()}"
     if compose.returncode != 0:
         return "docker compose is not installed"
-    for base in ("broker", "postgres"):
-        if not can_be_had(image(base)):
-            return f"the image {image(base)} cannot be had"
+    for name in needed():
+        if not can_be_had(name):
+            return f"the image {name} cannot be had"
     return None
+
+
+def needed() -> list[str]:
+    """The images of others that are started or built upon whatever is left out."""
+    services = written(BASES)["services"]
+    built_upon = [name for base in ("python", "connect") for name in services[base]["build"]["args"].values()]
+    return [*(image(base) for base in ("broker", "postgres", "object-store-seaweedfs")), *built_upon]
 
 
 def image(base: str) -> str:
     """The image that a service of common/service.yaml names."""
-    return str(yaml.safe_load(BASES.read_text())["services"][base]["image"])
+    return str(written(BASES)["services"][base]["image"])
 
 
 @cache
