@@ -19,7 +19,7 @@ UNCERTAIN = 0.5
 STANDARD_ERRORS = 1.5
 """Above the padded mean; together about 3.5 standard errors of the reference as it is (`benchmarks/drift.py`)."""
 
-ACCURACY_LEVEL = 1e-3
+ACCURACY_LEVEL = 5e-3
 """Probability of an accuracy alarm at one check while nothing has changed."""
 
 RESAMPLES = 1000
