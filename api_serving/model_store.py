@@ -70,8 +70,7 @@ class ModelStore:
             try:
                 await (self._load_downloaded() if from_disk else self._follow())
             except Exception as error:
-                log.exception("loading the model failed unexpectedly")
-                self._lack(f"it failed unexpectedly ({type(error).__name__}); the log has the cause")
+                self._lack(f"it failed unexpectedly ({type(error).__name__}); the log has the cause", error)
             await anyio.sleep(self._settings.poll_s if self._confirmed else pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
@@ -150,10 +149,10 @@ class ModelStore:
         self.current, self.note = model, note
         log.info("serving %s version %s%s", model.info.name, model.info.version, f" ({note})" * bool(note))
 
-    def _lack(self, reason: str) -> None:
+    def _lack(self, reason: str, cause: Exception | None = None) -> None:
         """Note, beside the model that answers, why it is not the wanted one; without a model: what is missing."""
         if reason not in (self.note, self.missing):
-            log.warning("model: %s", reason)
+            log.warning("model: %s", reason, exc_info=cause)
         if self.current is None:
             self.missing = reason
         else:

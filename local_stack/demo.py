@@ -63,10 +63,13 @@ class Demo:
 
     def _watch(self, supervisor: Supervisor, duration_s: float | None) -> None:
         next_line = 0.0
+        curtain = story.Curtain(supervisor) if self._story else None
         with Live(console=self._console, auto_refresh=False, transient=True) as live:
             try:
                 while not self._over(duration_s):
                     self._read(supervisor)
+                    if curtain and not curtain.up:
+                        curtain.move(self._figures, self._states)
                     self._tell()
                     live.update(self._screen(), refresh=self._console.is_terminal)
                     if not self._console.is_terminal and time.monotonic() >= next_line:
@@ -94,7 +97,7 @@ class Demo:
     def _tell(self) -> None:
         for chapter in self._story.news(target_database_url()) if self._story else []:
             seconds = (chapter.at - self._began).total_seconds()
-            self._console.print(f"[bold]{seconds:6.1f} s[/]  {escape(chapter.text)}", soft_wrap=True)
+            self._console.print(f"[bold]{seconds:6.1f} s[/]  {escape(chapter.text)}", soft_wrap=True, highlight=False)
 
     def _read(self, supervisor: Supervisor) -> None:
         self._states = service_states(supervisor)

@@ -39,6 +39,11 @@ def read_champion(registry: Registry) -> Champion:
     if version is None:
         raise UserError(f"model {registry.model_name} has no champion to compare with")
     recorded = registry.client.get_run(run_of(version)).data.params
+    if not {"seed", "group_pattern"} <= set(recorded):
+        raise UserError(
+            f"the run of version {version.version} recorded no seed or no group pattern: its split is not known. "
+            "Only champions of save_model_to_registry.py can be challenged"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         manifest = registry.manifest(version, Path(scratch))
     pattern = recorded["group_pattern"]

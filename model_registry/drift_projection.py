@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 
 from model_registry.backbone import EMBEDDING_SIZE
 from model_registry.weights import FloatArray
@@ -31,7 +32,8 @@ def fit_projection(embeddings: FloatArray) -> Projection:
     count = min(FEATURES, len(embeddings) - 1)
     # The exact decompositions take several times as long, for digits that do not matter here.
     pca = PCA(count, svd_solver="randomized", random_state=0)
-    with np.errstate(invalid="ignore"):  # Pictures that are all the same have no variance to take shares of.
+    # Pictures that are all the same have no variance to take shares of. One thread: see `fit_head`.
+    with np.errstate(invalid="ignore"), threadpool_limits(1):
         pca.fit(embeddings.astype(np.float64))
     variances = pca.explained_variance_
     told = variances > NEGLIGIBLE * variances.max()

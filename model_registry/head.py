@@ -10,6 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from model_registry.drift_projection import FEATURES, Projection
 from model_registry.weights import FloatArray
@@ -23,7 +24,9 @@ MAX_ITERATIONS = 2000
 def fit_head(embeddings: FloatArray, targets: Sequence[int] | npt.NDArray[np.int64]) -> Pipeline:
     """Fit on float32 [N, 1280] and class indices 0..C-1, each present."""
     head = make_pipeline(StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=MAX_ITERATIONS))
-    return head.fit(embeddings, targets)
+    # Threads of such small products wait for each other: ten times as long on a machine that has other work.
+    with threadpool_limits(1):
+        return head.fit(embeddings, targets)
 
 
 def linear_layer(head: Pipeline) -> tuple[FloatArray, FloatArray]:

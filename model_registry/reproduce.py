@@ -31,7 +31,8 @@ def table(result: Reproduction) -> Table:
 def code(result: Reproduction) -> str:
     """What is to be said of the code."""
     if result.recorded_commit == result.commit:
-        return f"code commit: {result.commit}, the same as now"
+        changes = ", with changes that no commit holds, then and now" if result.commit.endswith("-dirty") else ""
+        return f"code commit: {result.commit}, the same as now{changes}"
     return f"code commit: {result.recorded_commit}, now it is {result.commit}"
 
 

@@ -61,6 +61,7 @@ class FakeRegistry(Registry):
         self.alias: str | None = None
         self.fault: Exception | None = None
         self.store_fault: Exception | None = None
+        self.asked = 0
         self.downloads: list[str] = []
         self.open = threading.Event()
         self.open.set()
@@ -74,6 +75,7 @@ class FakeRegistry(Registry):
         return file
 
     def by_alias(self, name: str, alias: str) -> Registered:
+        self.asked += 1
         self._may_answer()
         if self.alias is None:
             raise ModelNotRegistered(f"{self.uri} has no model {name!r} with alias {alias!r}")

@@ -166,7 +166,7 @@ def test_clean_predictions_are_checked_by_count_and_raise_no_alarm(target: Targe
 def test_one_alarm_an_episode_with_its_evidence(target: Target) -> None:
     target.watch([*clean(1, 20), *drifted(21, 20)])
     assert [alarm for *_, alarm in target.checks()] == [False, True, True, True, True]
-    assert target.alarms() == [("confidence", "7", 25, None), ("accuracy", "7", 40, None)]
+    assert target.alarms() == [("confidence", "7", 25, None), ("accuracy", "7", 35, None)]
     ((score, threshold, evidence),) = target.query(
         "select score, threshold, evidence from drift_alarm where detector = 'confidence'"
     )

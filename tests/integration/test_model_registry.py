@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 from common.cli import UserError
 from common.images import INPUT_SIDE
-from common.names import CHAMPION
+from common.names import CHAMPION, PREVIOUS
 from common.paths import REPOSITORY
-from model_registry import load_model_from_registry, save_model_to_registry
+from model_registry import load_model_from_registry, promote, reproduce, rollback, save_model_to_registry
+from model_registry.promotion import history, user_and_host
 from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, run_of
 from tests.conftest import Stack
 from tests.integration.test_object_store import client as object_store_client
@@ -90,6 +91,9 @@ def test_the_first_version_that_passes_is_the_champion(registry: Registry, run_i
     champion = registry.champion()
     assert champion is not None
     assert (champion.run_id, str(champion.version)) == (run_id, "1")
+    (event,) = history(registry)
+    assert (event.who, event.why) == ("save_model_to_registry", "first version")
+    assert (event.from_version, event.to_version) == (None, "1")
 
 
 def test_loading_back_reproduces_the_accuracy_exactly(registry: Registry, run_id: str) -> None:
@@ -110,6 +114,7 @@ def test_the_run_says_what_the_model_is_made_of(registry: Registry, run_id: str)
     assert parameters["seed"] == "3"
     assert re.fullmatch("[0-9a-f]{64}", parameters["data_manifest_sha256"])
     assert parameters["backbone_sha256"].startswith("57934424")
+    assert re.fullmatch("([0-9a-f]{40}(-dirty)?|unknown)", parameters["code_commit"])
     classes = parameters["classes"].split(", ")
     recalls = [name for name in run.data.metrics if name.startswith("test_recall_")]
     assert len(recalls) == len(classes)
@@ -119,7 +124,11 @@ def test_the_run_says_what_the_model_is_made_of(registry: Registry, run_id: str)
     info = mlflow.models.get_model_info(f"models:/{registry.model_name}@{CHAMPION}")
     assert info.signature is not None
     assert info.signature.inputs.inputs[0].shape == (-1, INPUT_SIDE, INPUT_SIDE, 3)
-    assert {output.name for output in info.signature.outputs.inputs} == {"probabilities", "embedding"}
+    assert {output.name for output in info.signature.outputs.inputs} == {
+        "probabilities",
+        "embedding",
+        "drift_features",
+    }
 
 
 def test_a_fifth_of_the_images_is_held_out(registry: Registry, run_id: str, tmp_path: Path) -> None:
@@ -255,6 +264,67 @@ def test_a_rehearsed_version_says_how_it_was_trained(
     again = CliRunner().invoke(load_model_from_registry.app, named)
     assert again.exit_code == 0, again.exception
     assert repr(run.data.metrics["test_accuracy_tuesday"]) in again.stdout
+
+
+@pytest.mark.parametrize("version", ["1", "2"])
+def test_a_version_is_rebuilt_without_the_database(registry: Registry, run_id: str, version: str) -> None:
+    """The second one is that of the test before."""
+    answer = command(
+        *("reproduce", "--model-name", registry.model_name, "--version", version),
+        MODEL_REGISTRY_SOURCE_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing",
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert f"version {version} of {registry.model_name} is reproduced" in answer.stdout
+    assert " NO " not in answer.stdout
+
+
+def test_a_record_that_is_not_true_is_an_exit_code(stack: Stack, registry: Registry, run_id: str) -> None:
+    """A copy of the first version, whose run claims another accuracy."""
+    first = registry.by_number("1")
+    run = registry.client.get_run(run_id)
+    with mlflow.start_run() as active:
+        mlflow.log_params(run.data.params)
+        mlflow.log_metrics(run.data.metrics | {"test_accuracy": 0.5})
+        mlflow.log_text(
+            Path(mlflow.artifacts.download_artifacts(f"runs:/{run_id}/{MANIFEST_ARTIFACT}")).read_text(),
+            MANIFEST_ARTIFACT,
+        )
+    name = f"{registry.model_name}_copy"
+    registry.client.create_registered_model(name)
+    assert first.source
+    model_id = first.source.removeprefix("models:/")
+    registry.client.create_model_version(name, first.source, active.info.run_id, model_id=model_id)
+    answer = CliRunner().invoke(reproduce.app, ["--model-name", name, "--version", "1"])
+    assert isinstance(answer.exception, UserError), answer.exception
+    assert str(answer.exception).endswith("is not reproduced: metrics differ from its record")
+
+
+def test_promotion_rollback_and_history_are_commands(registry: Registry, run_id: str) -> None:
+    """Of the two versions that the tests before registered, the first one serves."""
+    named = ("--model-name", registry.model_name)
+    assert "no version 99" in refusal(promote.app, *named, "--version", "99", "--reason", "typing error")
+    assert "no previous champion" in refusal(rollback.app, *named)
+    answer = command("promote", *named, "--version", "2", "--reason", "better on tuesday", "--who", "ann@host")
+    assert answer.returncode == 0, answer.stderr
+    assert [registry.by_alias(alias).version for alias in (CHAMPION, PREVIOUS)] == ["2", "1"]
+    again = CliRunner().invoke(promote.app, [*named, "--version", "2", "--reason", "better on tuesday"])
+    assert again.exit_code == 0, again.exception
+    back = command("rollback", *named, "--reason", "slower")
+    assert back.returncode == 0, back.stderr
+    assert "version 1 is the champion again" in back.stdout
+    assert [registry.by_alias(alias).version for alias in (CHAMPION, PREVIOUS)] == ["1", "2"]
+    first, second, third = history(registry)
+    assert [(each.from_version, each.to_version) for each in (second, third)] == [("1", "2"), ("2", "1")]
+    assert (second.who, second.why, third.why) == ("ann@host", "better on tuesday", "slower")
+    assert third.who == user_and_host()
+    assert first.when < second.when < third.when
+    shown = command("history", *named, COLUMNS="200")
+    assert shown.returncode == 0, shown.stderr
+    assert re.findall("first version|better on tuesday|slower", shown.stdout) == [
+        "first version",
+        "better on tuesday",
+        "slower",
+    ]
 
 
 def test_a_comparison_is_one_run(registry: Registry, tmp_path: Path) -> None:

@@ -1,0 +1,421 @@
+"""From an alarm to a verdict: real databases, registry and training; tables and a registered model of their own."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg2
+import pytest
+from psycopg2.extensions import connection as Connection
+
+from common.cli import UserError
+from common.paths import REPOSITORY
+from common.postgres import apply_schema
+from common.settings import local_port
+from common.waiting import wait_until
+from model_registry.adaptation import Run, only_run
+from model_registry.champion_look import Champion, look
+from model_registry.due import due_alarm
+from model_registry.promotion import history, promote
+from model_registry.registry import Registry, connect, run_of
+from model_registry.settings import Settings
+from tests.conftest import PORT_OFFSET, Stack
+
+pytestmark = pytest.mark.timeout(600)
+
+Row = dict[str, Any]
+IMAGES = 300
+AT_ONCE = {
+    "MODEL_REGISTRY_ADAPT_CONFIRM_S": "0",
+    "MODEL_REGISTRY_ADAPT_COOL_DOWN_S": "0",
+    "MODEL_REGISTRY_ADAPT_COLLECT_S": "0",
+    "MODEL_REGISTRY_ADAPT_IMAGES": str(IMAGES),
+}
+WAITING = {"MODEL_REGISTRY_ADAPT_COLLECT_S": "300"}
+"""Keeps a run collecting until the test gives it its images."""
+
+
+@pytest.fixture(scope="module")
+def registry(stack: Stack) -> Registry:
+    """A registered model with one version, the champion."""
+    name = f"adaptation_test_{uuid.uuid4().hex[:8]}"
+    command = [sys.executable, "-m", "model_registry.save_model_to_registry", "--model-name", name, "--seed", "3"]
+    subprocess.run(command, check=True, capture_output=True)
+    return connect(stack.mlflow_uri, name, timeout_s=30)
+
+
+class Database:
+    """Tables of its own in the target database, as the adapter's own role sees them."""
+
+    def __init__(self, stack: Stack, connection: Connection, schema: str) -> None:
+        self._connection = connection
+        server = stack.target_url.rpartition("@")[2]
+        self.url = f"postgresql://adapteruser:adapterpassword@{server}?options=-csearch_path%3D{schema}"
+
+    def all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def insert_rows(self, images: list[Row], first_id: int = 1) -> None:
+        """Predictions of tuesday's images, labelled."""
+        for number, image in enumerate(images):
+            self.all(
+                "insert into cargo_prediction"
+                " (id, timestamp, dataset, image_path, target, label, confidence, model_version)"
+                " values (%s, now(), 'tuesday', %s, 0, %s, 0.5, '1')",
+                *(first_id + number, image["image_path"], image["target"]),
+            )
+
+    def insert_alarm(self, detector: str = "confidence", version: str = "1", first_id: int = 1) -> int:
+        inserted = self.all(
+            "insert into drift_alarm (detector, model_version, first_id, last_id, score, threshold)"
+            " values (%s, %s, %s, 100, 0.3, 0.1) returning id",
+            *(detector, version, first_id),
+        )
+        return int(inserted[0][0])
+
+    def run(self, alarm: int) -> Row | None:
+        names = "state, attempts, champion_version, challenger_version, strategy, images, reason, gate, finished_at"
+        rows = self.all(f"select {names} from adaptation where alarm_id = %s", alarm)
+        return dict(zip(names.split(", "), rows[0], strict=True)) if rows else None
+
+    def wait_for(self, alarm: int, *states: str, timeout_s: float = 120) -> Row:
+        def there() -> Row | None:
+            run = self.run(alarm)
+            return run if run and run["state"] in states else None
+
+        return wait_until(there, f"run for alarm {alarm} is {' or '.join(states)}", timeout_s)
+
+
+@pytest.fixture
+def database(stack: Stack, registry: Registry) -> Iterator[Database]:
+    """Empty tables, while version 1 is the champion."""
+    promote(registry, "1", "test", "as before")
+    schema = f"test_{uuid.uuid4().hex[:8]}"
+    with stack.target() as connection, connection.cursor() as cursor:
+        cursor.execute(f"create schema {schema}")
+        cursor.execute(f"set search_path = {schema}")
+        connection.autocommit = False
+        apply_schema(connection, REPOSITORY / "kafka" / "target_schema.sql")
+        connection.autocommit = True
+        cursor.execute(f"set search_path = {schema}; grant usage on schema {schema} to adapteruser")
+        roles = (REPOSITORY / "kafka" / "target_roles.sql").read_text()
+        cursor.execute("\n".join(line for line in roles.splitlines() if line.endswith("to adapteruser;")))
+        yield Database(stack, connection, schema)
+        cursor.execute(f"drop schema {schema} cascade")
+
+
+@pytest.fixture(scope="module")
+def images(stack: Stack) -> list[Row]:
+    """Half of tuesday's images with their classes."""
+    rows = [json.loads(line) for line in (stack.manifests / "tuesday.json").read_text().splitlines()]
+    return random.Random(0).sample(rows, IMAGES)
+
+
+def environment(database: Database, **variables: str) -> dict[str, str]:
+    return os.environ | AT_ONCE | {"MODEL_REGISTRY_TARGET_DATABASE_URL": database.url} | variables
+
+
+def adapt(database: Database, registry: Registry, alarm: int, **variables: str) -> subprocess.CompletedProcess[str]:
+    """One run by hand, to its end."""
+    command = [sys.executable, "-m", "model_registry.adapt", "--alarm", str(alarm), "--model-name", registry.model_name]
+    return subprocess.run(
+        command, env=environment(database, **variables), capture_output=True, text=True, check=False, timeout=240
+    )
+
+
+@contextmanager
+def adapter(
+    database: Database, registry: Registry, log: Path, variables: dict[str, str] | None = None, port: int = 9206
+) -> Iterator[int]:
+    """The service, stopped at the end; yields its process id."""
+    command = [sys.executable, "-m", "model_registry.adapter", "--model-name", registry.model_name]
+    changes = (variables or {}) | {"MODEL_REGISTRY_ADAPTER_HEALTH_PORT": str(port + PORT_OFFSET)}
+    with log.open("a") as output:
+        process = subprocess.Popen(command, env=environment(database, **changes), stderr=output, stdout=output)
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0, log.read_text()
+
+
+def run_process(adapter_pid: int) -> psutil.Process:
+    """The run that an adapter has started."""
+    children = wait_until(lambda: psutil.Process(adapter_pid).children(), "a run is started", timeout_s=30)
+    return children[0]
+
+
+def champion(registry: Registry) -> str:
+    version = registry.champion()
+    assert version is not None
+    return str(version.version)
+
+
+def test_two_adapters_and_two_alarms_make_one_run_that_promotes(
+    registry: Registry, database: Database, images: list[Row], tmp_path: Path
+) -> None:
+    database.insert_rows(images)
+    alarms = [database.insert_alarm("confidence"), database.insert_alarm("accuracy")]
+    with (
+        adapter(database, registry, tmp_path / "one.log") as first,
+        adapter(database, registry, tmp_path / "two.log", port=9207) as second,
+    ):
+        run = database.wait_for(alarms[0], "promoted", "rejected", "failed")
+        # What is left to do would be begun within a second or two.
+        looks = time.monotonic() + 5
+        wait_until(lambda: time.monotonic() > looks, "five more looks", timeout_s=10)
+        for each in (first, second):
+            assert psutil.Process(each).memory_info().rss < 80e6
+    assert (run["state"], run["attempts"], run["champion_version"]) == ("promoted", 1, "1"), run["reason"]
+    assert champion(registry) == run["challenger_version"]
+    assert (run["images"], run["strategy"]) == (len(images), "balanced_margin")
+    day = run["gate"]["days"]["tuesday"]
+    assert day["challenger"] - day["champion"] == pytest.approx(day["gain"])
+    assert day["gain"] > 0.05
+    assert f"{100 * day['gain']:+.1f} points" in run["reason"]
+    assert database.run(alarms[1]) is None, "its version no longer serves"
+    assert str(registry.by_alias("previous").version) == "1"
+    assert str(registry.by_alias("challenger").version) == run["challenger_version"]
+    last = history(registry)[-1]
+    assert (last.who, last.from_version, last.to_version) == ("model-adapter", "1", run["challenger_version"])
+    assert run["reason"] in last.why
+    logs = [(tmp_path / name).read_text() for name in ("one.log", "two.log")]
+    assert sum(log.count("collecting took") for log in logs) == 1
+
+
+def test_nothing_that_the_champion_was_trained_on_is_held_out(registry: Registry, tmp_path: Path) -> None:
+    newest = max(registry.versions(), key=lambda version: int(version.version))
+    assert run_of(newest) != run_of(registry.by_number("1")), "the test before this one registers a challenger"
+    sides = []
+    for name, version in (("old", registry.by_number("1")), ("new", newest)):
+        (tmp_path / name).mkdir()
+        rows = registry.manifest(version, tmp_path / name)
+        sides.append({row.image_path: row.split == "test" for row in rows if row.dataset == "monday"})
+        assert {row.split == "test" for row in rows if row.dataset == "tuesday"} == (
+            {True, False} if sides[1:] else set()
+        )
+        for row in rows:
+            assert sides[0].get(row.image_path, row.split == "test") == (row.split == "test")
+    assert sides[0] == sides[1]
+
+
+@pytest.mark.parametrize(
+    ("variables", "rows", "outcome", "reason"),
+    [
+        ({"MODEL_REGISTRY_GATE_GAIN": "0.9"}, "*/*", "rejected", "needed +90.0"),
+        ({"MODEL_REGISTRY_GATE_LATENCY_MS": "1"}, "*/*", "rejected", "at most 1 ms allowed"),
+        (
+            {"MODEL_REGISTRY_ADAPT_STRATEGY": "tuesday"},
+            "[!b]*/*",
+            "failed",
+            "strategy tuesday leaves no image to train on of background, brick",
+        ),
+        (
+            {"MODEL_REGISTRY_ADAPT_PATIENCE_S": "0"},
+            "brick/*",
+            "failed",
+            "labelled images of 'tuesday' from row 1 on after 0 s; 100 are needed",
+        ),
+    ],
+)
+def test_what_does_not_pass_changes_nothing_and_says_why(
+    registry: Registry,
+    database: Database,
+    images: list[Row],
+    variables: dict[str, str],
+    rows: str,
+    outcome: str,
+    reason: str,
+) -> None:
+    database.insert_rows([row for row in images if fnmatch(row["image_path"], rows)])
+    alarm = database.insert_alarm()
+    moves = history(registry)
+    answer = adapt(database, registry, alarm, **variables)
+    assert answer.returncode == 0, answer.stderr
+    run = database.run(alarm)
+    assert run is not None
+    assert run["state"] == outcome
+    assert reason in run["reason"]
+    assert run["finished_at"] is not None
+    assert (champion(registry), history(registry)) == ("1", moves)
+
+
+def test_a_champion_that_changes_meanwhile_is_not_replaced(
+    registry: Registry, database: Database, images: list[Row], tmp_path: Path
+) -> None:
+    other = next(str(version.version) for version in registry.versions() if str(version.version) != "1")
+    alarm = database.insert_alarm()
+    with adapter(database, registry, tmp_path / "log", WAITING):
+        database.wait_for(alarm, "collecting")
+        promote(registry, other, "somebody", "knows better")
+        database.insert_rows(images)
+        run = database.wait_for(alarm, "promoted", "rejected", "failed")
+    assert run["state"] == "rejected"
+    assert f"version {other} became the champion meanwhile" in run["reason"]
+    assert champion(registry) == other
+
+
+def test_a_run_that_is_killed_is_tried_again(
+    registry: Registry, database: Database, images: list[Row], tmp_path: Path
+) -> None:
+    alarm = database.insert_alarm()
+    with adapter(database, registry, tmp_path / "log", WAITING) as pid:
+        database.wait_for(alarm, "collecting")
+        child = run_process(pid)
+        assert child.nice() == 10, "it gives way to those that serve"
+        child.send_signal(signal.SIGKILL)
+        assert champion(registry) == "1"
+        database.insert_rows(images)
+        run = database.wait_for(alarm, "promoted", "rejected", "failed")
+    assert (run["state"], run["attempts"]) == ("promoted", 2)
+
+
+def test_an_object_store_that_is_away_is_waited_for(
+    stack: Stack, registry: Registry, database: Database, images: list[Row], tmp_path: Path
+) -> None:
+    alarm = database.insert_alarm()
+    with adapter(database, registry, tmp_path / "log", WAITING):
+        database.wait_for(alarm, "collecting")
+        stack.stop("object-store")
+        try:
+            database.insert_rows(images)
+            wait_until(lambda: (database.run(alarm) or {}).get("reason"), "the run says what is away", 240)
+            run = database.run(alarm) or {}
+            assert run["reason"].startswith("MLflow could not do it")
+            assert run["finished_at"] is None
+            assert champion(registry) == "1", "registered models are in the database"
+        finally:
+            stack.start("object-store")
+            stack.wait_ready("object-store")
+        run = database.wait_for(alarm, "promoted", "rejected", "failed")
+    assert (run["state"], run["attempts"]) == ("promoted", 2)
+
+
+def test_a_stop_ends_the_run_and_a_start_goes_on(
+    registry: Registry, database: Database, images: list[Row], tmp_path: Path
+) -> None:
+    alarm = database.insert_alarm()
+    with adapter(database, registry, tmp_path / "log", WAITING) as pid:
+        database.wait_for(alarm, "collecting")
+        child = run_process(pid)
+    assert not child.is_running()
+    run = database.run(alarm)
+    assert run is not None
+    assert (run["attempts"], run["reason"], run["finished_at"]) == (0, "stopped", None)
+    database.insert_rows(images)
+    with adapter(database, registry, tmp_path / "log", WAITING):
+        assert database.wait_for(alarm, "promoted")["attempts"] == 1
+
+
+def test_only_one_run_at_a_time(registry: Registry, database: Database) -> None:
+    alarm = database.insert_alarm()
+    with closing(psycopg2.connect(database.url)) as other, only_run(other, registry.model_name) as alone:
+        assert alone
+        answer = adapt(database, registry, alarm)
+    assert answer.returncode == 1
+    assert f"another run adapts {registry.model_name} right now" in answer.stderr
+    assert database.run(alarm) is None
+
+
+class Looks:
+    """What an adapter would do next."""
+
+    def __init__(self, database: Database, settings: Settings, connection: Connection) -> None:
+        self.database, self._settings, self.connection = database, settings, connection
+        self.champion = Champion("1", None)
+
+    def due(self, **changes: float) -> int | None:
+        return due_alarm(self.connection, self.champion, self._settings.model_copy(update=changes))
+
+    def age(self, table: str, column: str, seconds: float) -> None:
+        self.database.all(f"update {table} set {column} = {column} - make_interval(secs => %s)", seconds)
+
+
+@pytest.fixture
+def looks(database: Database) -> Iterator[Looks]:
+    settings = Settings(adapt_confirm_s=5, adapt_cool_down_s=300)
+    with closing(psycopg2.connect(database.url)) as connection:
+        connection.autocommit = True
+        yield Looks(database, settings, connection)
+
+
+def test_an_alarm_is_answered_once_it_lasts(looks: Looks) -> None:
+    assert looks.due() is None
+    alarm = looks.database.insert_alarm()
+    looks.database.insert_alarm("accuracy")
+    assert looks.due() is None, "it may be over at once"
+    looks.age("drift_alarm", "began_at", 6)
+    assert looks.due() == alarm, "the oldest"
+    looks.champion = Champion("2", None)
+    assert looks.due() is None, "it is about another version"
+    looks.champion = Champion("1", None)
+    looks.database.all("update drift_alarm set ended_at = now(), end_reason = 'over'")
+    assert looks.due() is None
+
+
+def test_after_a_run_there_is_a_pause_and_never_a_second_one_for_its_alarm(looks: Looks) -> None:
+    alarms = [looks.database.insert_alarm(), looks.database.insert_alarm("accuracy")]
+    looks.age("drift_alarm", "began_at", 6)
+    run = Run(looks.connection, alarms[0])
+    run.begin("1", "balanced_margin")
+    run.finish("rejected", "no better")
+    with pytest.raises(UserError, match=f"alarm {alarms[0]} was answered by a run already"):
+        run.begin("1", "balanced_margin")
+    assert looks.due() is None
+    looks.age("adaptation", "finished_at", 301)
+    assert looks.due() == alarms[1]
+
+
+def test_after_a_move_of_the_champion_there_is_a_pause(looks: Looks, registry: Registry, stack: Stack) -> None:
+    alarm = looks.database.insert_alarm()
+    looks.age("drift_alarm", "began_at", 6)
+    found = look(stack.mlflow_uri, registry.model_name)
+    assert found is not None
+    assert found.took_over_at == (history(registry)[-1].when if len(history(registry)) > 1 else None)
+    looks.champion = Champion("1", history(registry)[-1].when)
+    assert looks.due(adapt_cool_down_s=10**6) is None
+    assert looks.due(adapt_cool_down_s=0) == alarm
+
+
+def test_a_run_that_was_cut_off_three_times_is_given_up(looks: Looks) -> None:
+    alarm = looks.database.insert_alarm()
+    run = Run(looks.connection, alarm)
+    for attempt in range(3):
+        assert attempt == 0 or looks.due() == alarm
+        run.begin("1", "balanced_margin")
+        run.cut_off("the store is away")
+        looks.age("adaptation", "updated_at", 11)
+    assert looks.due() is None
+    given_up = looks.database.run(alarm) or {}
+    assert given_up["state"] == "failed"
+    assert given_up["reason"].startswith("the run was cut off 3 times (before: the store is away)")
+
+
+def test_a_run_that_lies_still_is_settled_or_tried_again(looks: Looks) -> None:
+    alarm = looks.database.insert_alarm()
+    run = Run(looks.connection, alarm)
+    run.begin("1", "balanced_margin")
+    assert looks.due() is None, "it was alive a moment ago"
+    looks.age("adaptation", "updated_at", 11)
+    assert looks.due() == alarm, "with no regard to a pause"
+    run.judging("2")
+    looks.champion = Champion("2", None)
+    assert looks.due() is None
+    assert (looks.database.run(alarm) or {})["state"] == "promoted", "cut off between the move and the note of it"
+
+
+def test_the_port_is_the_documented_one() -> None:
+    assert Settings().adapter_health_port == local_port(9106)
