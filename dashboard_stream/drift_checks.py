@@ -22,10 +22,11 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Check:
-    """One detector's look at a window. `threshold` is None where there is no reference."""
+    """One detector's look at a window. `usual` is the reference's own score; None, with `threshold`, without one."""
 
     detector: Detector
     score: float
+    usual: float | None
     threshold: float | None
 
     @property
@@ -33,30 +34,41 @@ class Check:
         """Whether the score is too high to be chance."""
         return self.threshold is not None and self.score > self.threshold
 
+    @property
+    def calm(self) -> bool:
+        """Whether the score is nearer to the usual one; one that swings about the threshold is not."""
+        if self.usual is None or self.threshold is None:
+            return False
+        return self.score <= (self.usual + self.threshold) / 2
+
 
 class Detectors:
     """The detectors of one model version; without a reference they score and never alarm."""
 
     def __init__(self, reference: Reference | None, window: int) -> None:
         self._reference = reference
+        self._usual: float | None = None
         self._confidence: float | None = None
         self._mmd: MaximumMeanDiscrepancy | None = None
         if reference is not None:
             rng = np.random.default_rng(SEED)
+            self._usual = float(np.mean([1 - confidence for confidence in reference.confidences]))
             self._confidence = confidence_threshold(reference.confidences, window, rng)
             if reference.features:
                 self._mmd = MaximumMeanDiscrepancy(reference.features, window, rng)
 
     def check(self, rows: Sequence[Predicted]) -> list[Check]:
         """A full window's checks; accuracy where a row has its label, MMD where all have their features."""
-        checks = [Check("confidence", float(np.mean([1 - row.confidence for row in rows])), self._confidence)]
+        score = float(np.mean([1 - row.confidence for row in rows]))
+        checks = [Check("confidence", score, self._usual, self._confidence)]
         if labelled := [row for row in rows if row.label is not None]:
             wrong = sum(row.target != row.label for row in labelled)
-            checks.append(Check("accuracy", wrong / len(labelled), self._accuracy(len(labelled))))
+            usual = 1 - self._reference.accuracy if self._reference else None
+            checks.append(Check("accuracy", wrong / len(labelled), usual, self._accuracy(len(labelled))))
         width = self._reference.width if self._reference else None
         features = [row.features for row in rows if row.features is not None and len(row.features) == width]
         if self._mmd is not None and len(features) == len(rows):
-            checks.append(Check("mmd", self._mmd.score(features), self._mmd.threshold))
+            checks.append(Check("mmd", self._mmd.score(features), 0.0, self._mmd.threshold))
         return checks
 
     def _accuracy(self, labelled: int) -> float | None:

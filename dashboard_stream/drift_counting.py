@@ -114,11 +114,11 @@ class DriftCounter:
                 metrics.DRIFT_THRESHOLD.labels(check.detector).set(check.threshold)
 
     def _calmed(self, checks: list[Check]) -> list[Detector]:
-        """Detectors whose score has now been below the threshold for a whole window."""
+        """Detectors whose score has now been calm for a whole window."""
         calmed = []
         for check in checks:
             if check.detector in RAISING and check.threshold is not None:
-                self._calm[check.detector] = 0 if check.alarm else self._calm[check.detector] + 1
+                self._calm[check.detector] = self._calm[check.detector] + 1 if check.calm else 0
                 if self._calm[check.detector] * self._check_every >= self._size:
                     calmed.append(check.detector)
         return calmed

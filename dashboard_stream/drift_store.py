@@ -41,17 +41,18 @@ where predicted_at >= %s and (predicted_at, id) <= (%s, %s) order by predicted_a
 CALM_CHECKS = """
 select count(*) from drift
 where model_version = %(version)s and detector = %(detector)s and threshold is not null and checked_at > (
-    select max(checked_at) from drift where model_version = %(version)s and detector = %(detector)s and alarm
+    select max(checked_at) from drift
+    where model_version = %(version)s and detector = %(detector)s and score > (usual + threshold) / 2
 )
 """
 
 RECORD = """
 insert into drift
-    (model_version, detector, window_first_id, window_last_id, window_size, score, threshold, alarm, checked_at)
-values (%s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())
+    (model_version, detector, window_first_id, window_last_id, window_size, score, usual, threshold, alarm, checked_at)
+values (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp())
 on conflict (model_version, detector, window_last_id) do update set
     window_first_id = excluded.window_first_id, window_size = excluded.window_size, score = excluded.score,
-    threshold = excluded.threshold, alarm = excluded.alarm, checked_at = excluded.checked_at
+    usual = excluded.usual, threshold = excluded.threshold, alarm = excluded.alarm, checked_at = excluded.checked_at
 """
 
 # Looked at beforehand: a conflict alone would use up a number at each check.
@@ -135,7 +136,7 @@ class DriftStore:
             return [Predicted(*row) for row in cursor]
 
     def calm_checks(self, version: str, detector: Detector) -> int:
-        """Checks with a threshold since the last one that was above it."""
+        """Checks with a threshold since the last one that was not calm."""
         with self._database.transaction() as cursor:
             cursor.execute(CALM_CHECKS, {"version": version, "detector": detector})
             (count,) = cursor.fetchone() or (0,)
@@ -153,8 +154,9 @@ class DriftStore:
         """
         with self._database.transaction() as cursor:
             for check in checks:
-                row = (window.first.id, window.last.id, len(window), check.score, check.threshold, check.alarm)
-                cursor.execute(RECORD, (window.last.model_version, check.detector, *row))
+                row = (window.first.id, window.last.id, len(window))
+                judged = (check.score, check.usual, check.threshold, check.alarm)
+                cursor.execute(RECORD, (window.last.model_version, check.detector, *row, *judged))
             began = [check.detector for check in checks if check.alarm and _open(cursor, window, check)]
             for detector in calm:
                 cursor.execute(CLOSE, ("back to normal for a whole window", window.last.model_version, detector))

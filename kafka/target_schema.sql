@@ -56,7 +56,8 @@ create table if not exists drift (
     window_last_id bigint not null,
     window_size int not null,
     score double precision not null,
-    -- Null where the model brought nothing to compare with.
+    -- The reference's own score, and what is too much; null where the model brought nothing to compare with.
+    usual double precision,
     threshold double precision,
     alarm boolean not null,
     checked_at timestamptz not null default now(),

@@ -300,7 +300,7 @@ def test_only_the_newest_features_are_kept(target: Target) -> None:
 
 def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -> None:
     target.watch([*clean(1, 20), *drifted(21, 10)])
-    before = target.alarms()
+    assert target.alarms() == [("confidence", "7", 25, None)]
     target.connection.close()
     stack.kill("target-postgres")
     with pytest.raises(DatabaseAway):
@@ -309,7 +309,7 @@ def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -
     target.connection = connect(target.url, "test")
     wait_until(lambda: _counts(target), "the old session's lock is free", timeout_s=30)
     target.watch(drifted(31, 10))
-    assert target.alarms() == before
+    assert target.alarms() == [("confidence", "7", 25, None), ("accuracy", "7", 35, None)]
     assert [last for _, last, _ in target.checks()] == [20, 25, 30, 35, 40]
 
 

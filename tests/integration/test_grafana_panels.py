@@ -42,12 +42,12 @@ DEAD_LETTERS = [
 ]
 # version, detector, first and last id, size, score, threshold, alarm, checked
 DRIFT = [
-    ("1", "confidence", 1, 75, 75, 0.05, 0.10, False, at(1)),
-    ("1", "mmd", 1, 75, 75, 0.03, 0.02, True, at(1)),
-    ("1", "confidence", 6, 80, 75, 0.15, 0.10, True, at(2)),
+    ("1", "confidence", 1, 75, 75, 0.05, 0.04, 0.10, False, at(1)),
+    ("1", "mmd", 1, 75, 75, 0.03, 0.0, 0.02, True, at(1)),
+    ("1", "confidence", 6, 80, 75, 0.15, 0.04, 0.10, True, at(2)),
     # Without a reference there is no threshold.
-    ("2", "confidence", 90, 165, 75, 0.07, None, False, at(3)),
-    ("1", "confidence", 0, 70, 75, 0.05, 0.10, False, at(-2)),
+    ("2", "confidence", 90, 165, 75, 0.07, None, None, False, at(3)),
+    ("1", "confidence", 0, 70, 75, 0.05, 0.04, 0.10, False, at(-2)),
 ]
 EVIDENCE = '{"images": [{"image_path": "wood/a.jpg"}, {"image_path": "wood/b.jpg"}]}'
 # detector, version, first and last id, score, threshold, began, ended, why, evidence
