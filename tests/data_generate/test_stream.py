@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
+from sklearn.datasets import load_iris
 
 from data_generate.data_generator import BATCH_ROWS, stream
 from data_generate.manifests import Item, Manifest
@@ -123,11 +124,10 @@ def test_a_seed_repeats_the_picks() -> None:
 
 def test_iris_rows_are_scikit_learns() -> None:
     source = IrisRows(random.Random(1))
-    assert source.columns == (
-        *("sepal length (cm)", "sepal width (cm)", "petal length (cm)", "petal width (cm)"),
-        "target",
-    )
+    iris = load_iris()
+    assert source.columns == (*iris.feature_names, "target")
     rows = source.pick(5000, 0)
+    assert set(rows) == {(*flower, kind) for flower, kind in zip(iris.data.tolist(), iris.target.tolist(), strict=True)}
     assert len(set(rows)) == 149  # Two of the 150 flowers are equal.
     assert {row[-1] for row in rows} == {0, 1, 2}
     assert all(type(value) is float for row in rows for value in row[:-1])

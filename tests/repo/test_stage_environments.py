@@ -13,7 +13,7 @@ ABSENT = {
     "api_serving": ("sklearn", "mlflow.server.handlers", "pandas", "boto3", "psycopg2", "torch"),
     "dashboard_stream": ("sklearn", "mlflow", "fastapi"),
     "connect_reconciler": ("sklearn", "mlflow", "fastapi"),
-    "data_generate": ("mlflow", "fastapi", "kafka.errors"),
+    "data_generate": ("sklearn", "mlflow", "fastapi", "kafka.errors"),
     "data_prepare": ("sklearn", "mlflow", "psycopg2"),
     "model_registry": ("torch", "kafka.errors"),
 }
