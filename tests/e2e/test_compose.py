@@ -12,10 +12,12 @@ import psycopg2
 import pytest
 from kafka import KafkaConsumer
 
+from common.cli import UserError
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR, SOURCE_TOPIC
 from common.paths import REPOSITORY
 from common.waiting import wait_until
 from local_stack.figures import last_committed_id, take_account
+from tests.e2e.conftest import CLASSES
 from tests.e2e.containers import (
     NETWORK,
     Containers,
@@ -25,9 +27,9 @@ from tests.e2e.containers import (
     image,
     lacking,
     port,
+    readiness,
     run,
 )
-from tests.e2e.test_demo import CLASSES, own_images  # noqa: F401 - the fixture
 from tests.repo.compose import ROOT
 
 # Building the images for the first time takes minutes.
@@ -55,10 +57,13 @@ def store() -> str:
 
 
 def flowing() -> None:
-    """Return once rows that were committed after now have been predicted; `UserError` after two minutes."""
+    """Return once rows that were committed after now have been predicted; after two minutes, say who lacks what."""
     before = last_committed_id(database_url("source"))
     query = f"select count(*) from cargo_prediction where id > {before}"
-    wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=120)
+    try:
+        wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=120)
+    except UserError as error:
+        pytest.fail(f"{error}\n{readiness()}")
 
 
 def connectors_running() -> bool:
@@ -80,28 +85,36 @@ def engine() -> None:
 
 
 @pytest.fixture(scope="module")
-def whole() -> Iterator[Containers]:
+def whole(sample_images: Path) -> Iterator[Containers]:
     """Everything at once, started as the README says."""
     containers = Containers(ROOT, NETWORK, {"OBJECT_STORE": store(), "DATA_GENERATE_RATE": RATE})
     try:
+        # What a run that was cut off may have left.
+        containers.down("--volumes")
+        copy_most_of(sample_images, containers)
         containers.up()
         yield containers
     finally:
         containers.down("--volumes", "--rmi", "local")
 
 
-def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Path) -> None:  # noqa: F811
+def copy_most_of(sample_images: Path, containers: Containers) -> None:
+    """Leave a tenth of the images for the containers to render themselves: all of them take more than a minute."""
+    copy = "cp -r /sample/. ../api_serving/monday && rm ../api_serving/monday/*/*_?7.jpg"
+    mount = ["-v", f"{sample_images}:/sample:ro"]
+    containers.compose("run", "--rm", "-T", *mount, "--entrypoint", "sh", "data-prepare", "-c", copy)
+
+
+def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Path) -> None:
     """Each as a project of its own, as tutorials name them; none finds what it needs until the last one is there."""
-    # Containers are another user.
-    for folder in (own_images, *own_images.parents):
-        if folder.owner() == Path.home().owner() and "pytest" in str(folder):
-            folder.chmod(0o755)
     variables = {"OBJECT_STORE": "seaweedfs", "MONDAY_DIR": str(own_images), "DATA_GENERATE_RATE": RATE}
     stages = [
         Containers(REPOSITORY / file, f"{NETWORK}-part{number}", variables)
         for number, file in reversed(list(enumerate(STAGES)))
     ]
     try:
+        for stage in stages:
+            stage.down("--volumes")
         for stage in stages:
             stage.up()
         wait_until(connectors_running, "both connectors RUNNING", timeout_s=60)

@@ -10,37 +10,13 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from PIL import Image
 
 from common.paths import REPOSITORY
 from common.waiting import wait_until
 from local_stack.probes import database_answers
+from tests.e2e.conftest import CLASSES
 
 PORT_OFFSET = 10000
-CLASSES = {"planks": "wood", "rubble": "concrete", "wall": "brick"}
-IMAGES_A_CLASS = 30
-
-
-@pytest.fixture(scope="module")
-def own_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folders of other class names and another format than the sample's."""
-    rendered = tmp_path_factory.mktemp("rendered")
-    command = [
-        sys.executable,
-        "-m",
-        "data_prepare.sample_images",
-        "-o",
-        str(rendered),
-        "--per-class",
-        str(IMAGES_A_CLASS),
-    ]
-    subprocess.run(command, check=True)
-    folder = tmp_path_factory.mktemp("own")
-    for own_name, sample_name in CLASSES.items():
-        (folder / own_name).mkdir()
-        for image in (rendered / sample_name).iterdir():
-            Image.open(image).save(folder / own_name / f"{image.stem}.png")
-    return folder
 
 
 @pytest.mark.timeout(420)
