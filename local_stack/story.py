@@ -37,10 +37,11 @@ group by dataset, model_version order by min(predicted_at)
 """
 
 ALARMS = """
-select distinct on (alarm.model_version, alarm.detector) alarm.id, alarm.began_at, alarm.detector, alarm.score, alarm.threshold,
+select distinct on (alarm.model_version, alarm.detector)
+    alarm.id, alarm.began_at, alarm.detector, alarm.score, alarm.threshold,
     (select count(*) from cargo_prediction
      where dataset = 'tuesday' and model_version = alarm.model_version
-        and predicted_at <= (select predicted_at from cargo_prediction where id = alarm.last_id))
+        and (predicted_at, id) <= (select predicted_at, id from cargo_prediction where id = alarm.last_id))
 from drift_alarm alarm order by alarm.model_version, alarm.detector, alarm.id
 """
 

@@ -46,7 +46,7 @@ def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: S
     """
     with closing(connect_database(settings.source_database_url, "model-adapter", settings.wait_timeout_s)) as source:
         clean_rows = wait_for_rows(source, CLEAN, settings.wait_timeout_s)
-    champion = read_champion(registry)
+    champion = read_champion(registry, settings.image_root)
     if champion.version != alarm.model_version:
         raise UserError(f"alarm {alarm.id} is about version {alarm.model_version}; {champion.version} serves now")
     record = Run(connection, alarm.id)
@@ -76,7 +76,9 @@ def _carry_out(
     settings: Settings,
 ) -> tuple[Outcome, str]:
     with _timed("collecting"):
-        drifted_rows = collect(connection, alarm.first_id, settings, lambda images: _embed_early(images, settings))
+        drifted_rows = collect(
+            connection, alarm.first_id, settings, lambda images: _work_ahead(champion, images, settings)
+        )
     record.training(len(drifted_rows))
     with _timed("training"):
         trained = train_challenger(champion, clean_rows, drifted_rows, settings)
@@ -97,8 +99,9 @@ def _carry_out(
     return "promoted", reason
 
 
-def _embed_early(images: Sequence[LabelledImage], settings: Settings) -> None:
-    """Use the time of waiting: training finds the embeddings in the cache."""
+def _work_ahead(champion: Champion, images: Sequence[LabelledImage], settings: Settings) -> None:
+    """Use the time of waiting: what is embedded and measured now is known later."""
+    champion.measure_early(settings.image_root)
     files = [settings.image_root / DRIFTED / image.image_path for image in images]
     embed([file for file in files if file.is_file()], settings.embedding_cache)
 

@@ -188,6 +188,14 @@ def test_an_episode_ends_when_a_whole_window_is_calm_and_another_may_begin(targe
     assert [alarm[0] for alarm in target.alarms()].count("confidence") == 2
 
 
+def test_a_score_that_swings_about_the_threshold_is_one_episode(target: Target) -> None:
+    target.watch([*clean(1, 20), *drifted(21, 20)])
+    for start in range(41, 121, 20):
+        target.watch([*clean(start, 16), *drifted(start + 16, 4)])
+    assert False in [alarm for *_, alarm in target.checks()[-10:]]
+    assert [alarm for alarm in target.alarms() if alarm[0] == "confidence"] == [("confidence", "7", 25, None)]
+
+
 def test_an_episode_ends_when_another_version_serves_and_its_window_begins_anew(target: Target) -> None:
     target.watch([*clean(1, 20), *drifted(21, 20)])
     target.references.answer = reference("8")
