@@ -24,6 +24,9 @@ STREAM = {"DATA_GENERATE_RATE": "10", "DATA_GENERATE_MIX": "monday"}
 SETTLE_TIMEOUT_S = 60.0
 """How long the last rows may take from their commit to their outcome."""
 
+LOOK_EVERY_S = 2.0
+"""To ask every service and add up its memory takes a fifth of a core each second."""
+
 PLAIN_LINE_EVERY_S = 10.0
 """How often a line is printed where no terminal shows the live table."""
 
@@ -75,7 +78,7 @@ class Demo:
                     if not self._console.is_terminal and time.monotonic() >= next_line:
                         self._console.print(self._line(), soft_wrap=True)
                         next_line = time.monotonic() + PLAIN_LINE_EVERY_S
-                    time.sleep(1)
+                    time.sleep(LOOK_EVERY_S)
             except KeyboardInterrupt:
                 self._console.print("Taking account of every row …")
 

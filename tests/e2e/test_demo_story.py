@@ -34,7 +34,10 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def told(environment: dict[str, str]) -> Iterator[str]:
-    """What `make demo` printed; afterwards its stack is up again."""
+    """What `make demo` printed; afterwards its stack is up again.
+
+    By the order of the files no other stack is up meanwhile: the story is about seconds.
+    """
     try:
         demo = run(environment, "make", "demo")
         stack = [sys.executable, "-m", "local_stack"]
