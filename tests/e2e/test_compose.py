@@ -125,7 +125,8 @@ def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Pat
         assert ask(database_url("target"), tables) == 0
         assert ask(database_url("target"), "select count(*) from cargo_dead_letter") == 0
     finally:
-        for stage in stages:
+        # The one that made the network goes last and takes it along.
+        for stage in reversed(stages):
             stage.down("--volumes", "--rmi", "local")
 
 
