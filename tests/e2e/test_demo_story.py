@@ -26,7 +26,9 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in {"MONDAY_DIR", "TUESDAY_DIR"}}
+    # Neither own images nor what another stack's tests set: a newcomer's settings.
+    others = {"MONDAY_DIR", "TUESDAY_DIR", "MODEL_REGISTRY_ADAPT_CONFIRM_S"}
+    kept = {name: value for name, value in os.environ.items() if name not in others}
     # Root's databases run as another user, who must reach their folder; pytest's own folders are private.
     state = Path("/tmp") / f"cargo-story-{os.getpid()}"
     return {**kept, "CARGO_PORT_OFFSET": str(PORT_OFFSET), "LOCAL_STACK_STATE_DIR": str(state)}
