@@ -42,6 +42,9 @@ SWAP_TIMEOUT_S = 60.0
 
 ROUNDS = 4
 
+UNLIMITED = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+"""A request never waits for the ones before it in the client."""
+
 SETTLED_S = 4.0
 """Until the API has given back what the former model took; then its memory is read."""
 
@@ -101,7 +104,7 @@ async def measure(
     address: str, process: psutil.Process, versions: Versions, rate: float, swaps: int, quiet_s: float, rollbacks: int
 ) -> None:
     images = [f"{file.parent.name}/{file.name}" for file in sorted((IMAGE_ROOT / "monday").glob("*/*"))[:200]]
-    async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=address, timeout=60, limits=UNLIMITED, trust_env=False) as client:
         load = Load(client, images, rate)
         sending = asyncio.create_task(load.run())
         await asyncio.sleep(5)  # the memory that serving itself takes is taken
