@@ -40,6 +40,26 @@ create table if not exists cargo_dead_letter (
 create unique index if not exists cargo_dead_letter_id on cargo_dead_letter (id) where id is not null;
 create index if not exists cargo_dead_letter_recorded_at on cargo_dead_letter (recorded_at);
 
+-- What the network made of a predicted picture, for the last rows: training, judging and drift read it instead of
+-- decoding the picture again. No row where the model gives no embedding.
+do $$
+begin
+    if to_regclass('cargo_prediction_embedding') is null then
+        create table cargo_prediction_embedding (
+            id bigint primary key,
+            -- SHA-256 of the file's bytes, in hexadecimal.
+            content text not null,
+            -- Names network, precision, preprocessing and libraries; common/embeddings.py.
+            method text not null,
+            -- 1280 little-endian float16.
+            embedding bytea not null
+        );
+        -- In the row itself: such numbers cannot be compressed, and a table of large values would only add to them.
+        alter table cargo_prediction_embedding alter column embedding set storage plain;
+    end if;
+end
+$$;
+
 -- What the drift monitor compares beside the confidence; no row where the model gives no features.
 create table if not exists cargo_prediction_features (
     id bigint primary key,
@@ -130,7 +150,7 @@ begin
     if exists (select from pg_roles where rolname = 'dashboardreader') then
         execute format('grant usage on schema %I to dashboardreader', current_schema());
         grant select on cargo, cargo_prediction, cargo_dead_letter to dashboardreader;
-        grant select on cargo_prediction_features, drift, drift_alarm, adaptation to dashboardreader;
+        grant select on cargo_prediction_embedding, cargo_prediction_features, drift, drift_alarm, adaptation to dashboardreader;
     end if;
 end
 $$;
