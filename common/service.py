@@ -5,7 +5,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -15,6 +15,9 @@ from prometheus_client import make_wsgi_app
 from common.cli import UserError
 
 log = logging.getLogger(__name__)
+
+Probe = Callable[[], tuple[bool, dict[str, Any]]]
+"""Whether all is well (200, else 503), and what else the JSON answer says."""
 
 
 def stop_event() -> threading.Event:
@@ -80,19 +83,22 @@ class _QuietHandler(WSGIRequestHandler):
         """Probes every second are not worth a log line each."""
 
 
-def serve_health(health: Health, host: str, port: int) -> WSGIServer:
-    """Serve `/livez`, `/readyz` and `/metrics` from a daemon thread; `server_port` of the result is the real port."""
+def serve_health(health: Health, host: str, port: int, routes: Mapping[str, Probe] | None = None) -> WSGIServer:
+    """Serve `/livez`, `/readyz`, `/metrics` and `routes` from a daemon thread; `server_port` tells the real port.
+
+    One request is answered at a time: a probe that waits lets the others wait.
+    """
     metrics = make_wsgi_app()
+    probes: dict[str, Probe] = {"/livez": health.live, "/readyz": health.ready, **(routes or {})}
 
     def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        probes = {"/livez": health.live, "/readyz": health.ready}
         path = environ.get("PATH_INFO", "")
         if path == "/metrics":
             body: Iterable[bytes] = metrics(environ, start_response)
             return body
         if path not in probes:
             start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [b"try /livez, /readyz or /metrics\n"]
+            return [f"try {', '.join(probes)} or /metrics\n".encode()]
         good, detail = probes[path]()
         start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
         return [json.dumps({"status": "ok" if good else "unavailable", **detail}).encode() + b"\n"]

@@ -74,8 +74,9 @@ def main() -> None:
     health = Health(settings.heartbeat_file)
     for part in ("database", "api", "broker", "partitions"):
         health.lacks(part, "not asked yet")
-    serve_health(health, settings.health_host, settings.health_port)
-    LagReporter(settings.kafka_bootstrap_servers, health, stop).start()
+    lag = LagReporter(settings.kafka_bootstrap_servers, health, stop)
+    serve_health(health, settings.health_host, settings.health_port, {"/stream": lag.stream})
+    lag.start()
 
     database = TargetDatabase(settings.target_database_url)
     store = PredictionStore(database)

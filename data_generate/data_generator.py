@@ -1,35 +1,30 @@
-"""Fill the source table at a steady rate: bulk-load the monday manifest once, then insert rows picked at random."""
+"""Fill the source table: bulk-load the monday manifest once, then insert rows at a rate that can be steered."""
 
 import logging
-import random
-import threading
-import time
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import typer
-from prometheus_client import Counter
 
 from common.cli import UserError, run
 from common.logs import configure_logging
 from common.service import Health, serve_health, stop_event
+from data_generate.back_pressure import BackPressure
+from data_generate.helm import Helm
 from data_generate.manifests import Manifest, read_manifest
-from data_generate.mixes import parse_mix, parse_schedule
-from data_generate.pacing import Pace
-from data_generate.row_sources import CargoRows, IrisRows, Row, RowSource
+from data_generate.mixes import Mix, Schedule, parse_mix, parse_schedule
+from data_generate.row_sources import CargoRows, IrisRows
 from data_generate.settings import Settings
 from data_generate.source_database import SourceDatabase, Stopped
+from data_generate.steering import Rules, Steering
+from data_generate.stream import INSERTED, Stream
 
 log = logging.getLogger(__name__)
-INSERTED = Counter("data_generator_rows_inserted", "Rows committed to the source database.", ["dataset"])
 
 BULK_DATASET = "monday"
 """The reference data: its manifest is loaded whole before the first row is streamed."""
-TICK_S = 0.01
-"""Shortest time from one insert to the next: at high rates several rows share a transaction."""
-BATCH_ROWS = 1000
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
@@ -41,51 +36,18 @@ class Table(StrEnum):
     iris = "iris"
 
 
-class Database(Protocol):
-    """What the stream needs of the database; see `SourceDatabase`."""
+def cargo_rows(settings: Settings, plan: Schedule) -> tuple[CargoRows, Manifest, Callable[[Mix], None]]:
+    """The rows of every data set that the plan names; the bulk load; and what lets other data sets be picked."""
+    names = sorted({BULK_DATASET, *plan.datasets()})
+    manifests = {name: read_manifest(settings.manifest_dir, name) for name in names}
+    source = CargoRows(manifests.values(), settings.seed)
 
-    def insert(self, table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
-        """Insert rows; returns once they are committed."""
+    def know(mix: Mix) -> None:
+        for name in mix:
+            if not source.knows(name):
+                source.add(read_manifest(settings.manifest_dir, name))
 
-
-def stream(
-    database: Database,
-    source: RowSource,
-    rate: float,
-    burst: int,
-    count: int | None,
-    stop: threading.Event,
-    beat: Callable[[], None],
-    clock: Callable[[], float] = time.monotonic,
-) -> int:
-    """Insert `burst` rows at once, then `rate` rows a second; end after `count` rows, or on `stop`.
-
-    Without a rate it ends after the burst. Returns the number of rows inserted.
-    """
-    start_s = clock()
-    pace = Pace(rate) if rate else None
-    inserted = 0
-    while not stop.is_set():
-        beat()
-        elapsed_s = clock() - start_s
-        in_burst = inserted < burst
-        due = burst - inserted if in_burst else pace.due(elapsed_s) if pace else 0
-        if count is not None:
-            due = min(due, count - inserted)
-        rows = source.pick(min(due, BATCH_ROWS), elapsed_s)
-        if rows:
-            database.insert(source.table, source.columns, rows)
-            inserted += len(rows)
-            for row in rows:
-                INSERTED.labels(source.origin(row)).inc()
-            if pace and not in_burst:
-                pace.take(len(rows))
-        if inserted == count or (pace is None and inserted >= burst):
-            break
-        if inserted >= burst and pace:
-            # A second at most, so that the heartbeat goes on at rates below one row a second.
-            stop.wait(min(max(pace.wait_s(clock() - start_s), TICK_S), 1.0))
-    return inserted
+    return source, manifests[BULK_DATASET], know
 
 
 @app.command()
@@ -116,30 +78,34 @@ def main(
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     settings = Settings(**given)
 
-    chance = random.Random(settings.seed)  # noqa: S311 - picks of a demonstration
-    source: RowSource
-    bulk: Manifest | None = None
-    if table is Table.iris:
-        source, schema = IrisRows(chance), "iris_schema.sql"
-    else:
-        plan = parse_schedule(parse_mix(settings.mix), settings.schedule)
-        names = {BULK_DATASET, *plan.datasets()}
-        manifests = {name: read_manifest(settings.manifest_dir, name) for name in sorted(names)}
-        source, schema, bulk = CargoRows(manifests, plan, chance), "schema.sql", manifests[BULK_DATASET]
-
+    plan = parse_schedule(parse_mix(settings.mix), settings.schedule)
     stop = stop_event()
     health = Health(settings.heartbeat_file)
+    source, bulk, know = (IrisRows(settings.seed), None, None) if table is Table.iris else cargo_rows(settings, plan)
+    brake = None
+    # The topic carries the rows of cargo only.
+    if settings.subscriber_url and table is Table.cargo:
+        brake = BackPressure(str(settings.subscriber_url), settings.max_open_rows, health, stop)
+
     health.lacks("database", "not connected yet")
     serve_health(health, settings.health_host, settings.health_port)
     database = SourceDatabase(settings.source_database_url, health, stop)
+    base = Steering(settings.rate, plan)
+    # Without a rate it does what it was told at the start, and ends.
+    steering = Helm(database, Rules(base, know), health).steering if base.rate else lambda _: base
     try:
-        database.prepare(source.table, Path(__file__).with_name(schema))
+        schemas = ("schema.sql",) if table is Table.cargo else ("schema.sql", "iris_schema.sql")
+        tables = (source.table, "cargo_load", "generator_command", "cargo_label_due")
+        database.prepare([Path(__file__).with_name(schema) for schema in schemas], tables)
         if bulk:
             loaded = database.load_once(bulk)
             INSERTED.labels(bulk.dataset).inc(loaded)
             log.info("bulk load of %s: %s", bulk.dataset, f"{loaded} rows" if loaded else "done before")
-        log.info("inserting %g rows/s into %s", settings.rate, source.table)
-        log.info("inserted %d rows", stream(database, source, settings.rate, burst, count, stop, health.beat))
+            if brake:
+                brake.start(loaded)
+        log.info("inserting %s into %s", base, source.table)
+        stream = Stream(database, source, steering, brake, stop, health.beat)
+        log.info("inserted %d rows", stream.run(burst, count))
     except Stopped:
         log.info("stopped while the database was away")
     finally:

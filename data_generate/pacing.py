@@ -1,4 +1,4 @@
-"""How many rows are due at a moment, at a steady rate."""
+"""How many rows are due at a moment, at a rate that may change."""
 
 import math
 
@@ -16,10 +16,20 @@ class Pace:
         self._start_s = 0.0
         self._taken = 0
 
+    def change(self, rate: float, elapsed_s: float) -> None:
+        """Go on at another rate. What is missing to the next row, or overdue, stays the same part of a row."""
+        if rate != self._rate:
+            overdue = (elapsed_s - self._start_s) * self._rate - self._taken
+            self._rate, self._start_s, self._taken = rate, elapsed_s - overdue / rate, 0
+
+    def restart(self, elapsed_s: float) -> None:
+        """Forget what was missed; a row is due now."""
+        self._start_s, self._taken = elapsed_s, 0
+
     def due(self, elapsed_s: float) -> int:
         """How many rows are due `elapsed_s` seconds after the start and not yet taken."""
         if elapsed_s - self._next_s() > FORGIVEN_S:
-            self._start_s, self._taken = elapsed_s, 0
+            self.restart(elapsed_s)
         return max(math.floor((elapsed_s - self._start_s) * self._rate + 1e-9) + 1 - self._taken, 0)
 
     def take(self, count: int) -> None:

@@ -4,8 +4,12 @@
 revoke create on schema public from public;
 grant usage on schema public to generatoruser, cdcuser, traineruser;
 
--- The generator adds rows and notes what it has loaded; it changes and deletes none.
+-- The generator adds rows and notes what it has loaded; it deletes none, and changes nothing of a row but its label.
 grant select, insert on cargo, cargo_load, iris_data to generatoruser;
+grant update (target) on cargo to generatoruser;
+grant select, insert, delete on cargo_label_due to generatoruser;
+-- It says what came of a command; it asks for none.
+grant select, update (state, result, settled_at) on generator_command to generatoruser;
 grant usage on sequence cargo_id_seq, iris_data_id_seq to generatoruser;
 
 -- The source connector copies the table, reads the log (its attribute `replication`), and gives a sign of life.

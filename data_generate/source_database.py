@@ -12,12 +12,14 @@ from typing import TypeVar
 import psycopg2
 from prometheus_client import Counter
 from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from common.cli import UserError
 from common.postgres import Connection, apply_schema, connect, describe
 from common.service import Health
 from common.waiting import STARTUP_TIMEOUT_S, Backoff
+from data_generate import labels
 from data_generate.manifests import Manifest
 from data_generate.row_sources import Row
 
@@ -50,17 +52,22 @@ class SourceDatabase:
         self._connection: Connection | None = None
         self._first_answer_by_s = time.monotonic() + STARTUP_TIMEOUT_S
 
-    def prepare(self, table: str, schema: Path) -> None:
-        """Create what `schema` lists and what is missing; a role that may not create waits until `table` is there."""
+    def prepare(self, schemas: Sequence[Path], tables: Sequence[str]) -> None:
+        """Create what `schemas` list and what is missing; a role that may not create waits until `tables` are there."""
 
         def work(connection: Connection) -> None:
             with connection, connection.cursor() as cursor:
-                cursor.execute("select has_schema_privilege('public', 'create'), to_regclass(%s) is null", (table,))
-                may_create, missing = cursor.fetchone() or (False, True)
+                cursor.execute(
+                    "select has_schema_privilege('public', 'create'),"
+                    " array(select name from unnest(%s) as name where to_regclass(name) is null)",
+                    (list(tables),),
+                )
+                may_create, missing = cursor.fetchone() or (False, tables)
             if may_create:
-                apply_schema(connection, schema)
+                for schema in schemas:
+                    apply_schema(connection, schema)
             elif missing:
-                raise TableMissing(f"there is no table {table} yet; create_source_tables.py makes it")
+                raise TableMissing(f"there is no table {missing[0]} yet; create_source_tables.py makes it")
 
         self._until_done(work)
 
@@ -71,39 +78,52 @@ class SourceDatabase:
         """
         lines = io.StringIO("".join(_copy_line(manifest.dataset, i.image_path, i.target) for i in manifest.items))
 
-        def work(connection: Connection) -> int:
-            with connection, connection.cursor() as cursor:
-                # A second generator waits here for the first one's commit and then finds the note.
-                cursor.execute(
-                    "insert into cargo_load (manifest_sha256, dataset, rows) values (%s, %s, %s)"
-                    " on conflict do nothing",
-                    (manifest.sha256, manifest.dataset, len(manifest.items)),
-                )
-                if cursor.rowcount == 0:
-                    return 0
-                lines.seek(0)
-                cursor.copy_expert("copy cargo (dataset, image_path, target) from stdin", lines)
-                return len(manifest.items)
+        def work(cursor: Cursor) -> int:
+            cursor.execute(
+                "insert into cargo_load (manifest_sha256, dataset, rows) values (%s, %s, %s) on conflict do nothing",
+                (manifest.sha256, manifest.dataset, len(manifest.items)),
+            )
+            if cursor.rowcount == 0:
+                return 0
+            lines.seek(0)
+            cursor.copy_expert("copy cargo (dataset, image_path, target) from stdin", lines)
+            return len(manifest.items)
 
-        return self._until_done(work)
+        return self.transaction(work)
 
-    def insert(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
-        """Insert rows in one transaction.
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Row], label_delay_s: float | None = 0.0
+    ) -> None:
+        """Insert rows in one transaction, and note in it the labels that are to follow.
 
         Their ids are drawn and committed first. So when the connection breaks during the commit and nobody can tell
         whether it happened, the same ids are sent again, and a row that is there already is left alone.
         """
-        ids = self._until_done(lambda connection: _draw_ids(connection, table, len(rows)))
+        ids = self.transaction(lambda cursor: _draw_ids(cursor, table, len(rows)))
         numbered = [(number, *row) for number, row in zip(ids, rows, strict=True)]
+        shown = numbered if label_delay_s == 0 else labels.without_labels(numbered)
         statement = sql.SQL("insert into {} ({}) values %s on conflict (id) do nothing").format(
             sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, ("id", *columns)))
         )
 
-        def work(connection: Connection) -> None:
-            with connection, connection.cursor() as cursor:
-                execute_values(cursor, statement.as_string(cursor), numbered, page_size=len(numbered))
+        def work(cursor: Cursor) -> None:
+            execute_values(cursor, statement.as_string(cursor), shown, page_size=len(shown))
+            if label_delay_s:
+                labels.owe(cursor, numbered, label_delay_s)
 
-        self._until_done(work)
+        self.transaction(work)
+
+    def transaction(self, work: Callable[[Cursor], T]) -> T:
+        """Do `work` and commit it; again from its beginning when the connection breaks.
+
+        When it breaks during the commit, work that was done may be done again: it must come to the same.
+        """
+
+        def once(connection: Connection) -> T:
+            with connection, connection.cursor() as cursor:
+                return work(cursor)
+
+        return self._until_done(once)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -145,10 +165,9 @@ class SourceDatabase:
         raise Stopped
 
 
-def _draw_ids(connection: Connection, table: str, count: int) -> list[int]:
-    with connection, connection.cursor() as cursor:
-        cursor.execute("select nextval(pg_get_serial_sequence(%s, 'id')) from generate_series(1, %s)", (table, count))
-        return [number for (number,) in cursor.fetchall()]
+def _draw_ids(cursor: Cursor, table: str, count: int) -> list[int]:
+    cursor.execute("select nextval(pg_get_serial_sequence(%s, 'id')) from generate_series(1, %s)", (table, count))
+    return [number for (number,) in cursor.fetchall()]
 
 
 def _copy_line(dataset: str, image_path: str, target: int | None) -> str:

@@ -15,6 +15,8 @@ def command(*arguments: str, manifests: Path) -> subprocess.CompletedProcess[str
         # Nothing listens there, should it get so far.
         "DATA_GENERATE_SOURCE_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing",
         "PATH": "",
+        # This checkout, whatever is installed.
+        "PYTHONPATH": str(REPOSITORY),
     }
     return subprocess.run(
         [sys.executable, "data_generator.py", *arguments],
@@ -43,6 +45,7 @@ def manifests(tmp_path: Path) -> Path:
         (["--table", "iris", "--mix", "monday"], "leave them out with --table iris"),
         (["--rate", "-1"], "rate: Input should be greater than or equal to 0"),
         (["--rate", "nan"], "rate"),
+        (["--rate", "100001"], "rate: Input should be less than or equal to 100000"),
     ],
 )
 def test_wrong_input_is_one_line(manifests: Path, arguments: list[str], message: str) -> None:

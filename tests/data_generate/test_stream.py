@@ -1,17 +1,21 @@
 """The loop, on a clock that only its own waiting moves."""
 
-import random
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import pytest
-from sklearn.datasets import load_iris
+from hypothesis import given
+from hypothesis import strategies as st
 
-from data_generate.data_generator import BATCH_ROWS, stream
-from data_generate.manifests import Item, Manifest
 from data_generate.mixes import parse_mix, parse_schedule
-from data_generate.row_sources import CargoRows, IrisRows, Row
+from data_generate.row_sources import CargoRows, Row
+from data_generate.steering import Steering
+from data_generate.stream import BATCH_ROWS, Stream
+from tests.data_generate.manifests import manifest
+
+LATE_S = 7.0
 
 
 class Clock(threading.Event):
@@ -33,42 +37,73 @@ class Database:
     clock: Clock
     work_s: float = 0.0
     inserts: list[tuple[float, list[Row]]] = field(default_factory=list)
+    label_delays_s: list[float | None] = field(default_factory=list)
 
-    def insert(self, table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
+    def insert(self, table: str, columns: tuple[str, ...], rows: list[Row], label_delay_s: float | None) -> None:
         self.inserts.append((self.clock.now_s, rows))
+        self.label_delays_s.append(label_delay_s)
         self.clock.now_s += self.work_s
 
     def rows(self) -> list[Row]:
         return [row for _, rows in self.inserts for row in rows]
 
 
-def cargo(mix: str, schedule: str = "", seed: int = 3) -> CargoRows:
-    items = tuple(Item(image_path=f"c/{number}.jpg", target=number % 5) for number in range(50))
-    manifests = {name: Manifest(name, name, items) for name in ("monday", "tuesday")}
-    return CargoRows(manifests, parse_schedule(parse_mix(mix), schedule), random.Random(seed))
+@dataclass
+class Brake:
+    """Lets `limit` rows be open; `take_off` says how many of them go."""
+
+    limit: int
+    take_off: Callable[[], int]
+    open_rows: int = 0
+    most: int = 0
+
+    def room(self) -> int:
+        self.open_rows = max(self.open_rows - self.take_off(), 0)
+        return self.limit - self.open_rows
+
+    def writes(self, count: int) -> None:
+        self.open_rows += count
+        self.most = max(self.most, self.open_rows)
 
 
-def run(source: CargoRows, rate: float, burst: int = 0, count: int | None = None, work_s: float = 0.0) -> Database:
+def cargo(seed: int = 3) -> CargoRows:
+    return CargoRows([manifest(name, 50) for name in ("monday", "tuesday")], seed)
+
+
+def steered(rate: float, mix: str = "monday", schedule: str = "") -> Steering:
+    return Steering(rate, parse_schedule(parse_mix(mix), schedule))
+
+
+def run(
+    steering: Steering | Callable[[float], Steering],
+    burst: int = 0,
+    count: int | None = None,
+    work_s: float = 0.0,
+    seed: int = 3,
+    brake: Brake | None = None,
+) -> Database:
     clock = Clock()
     database = Database(clock, work_s)
-    assert stream(database, source, rate, burst, count, clock, lambda: None, clock.read) == len(database.rows())
+    at = (lambda _: steering) if isinstance(steering, Steering) else steering
+    stream = Stream(database, cargo(seed), at, brake, clock, lambda: None, clock.read)
+    assert stream.run(burst, count) == len(database.rows())
     return database
 
 
 def test_count_rows_at_the_rate() -> None:
-    database = run(cargo("monday"), rate=10, count=100)
+    database = run(steered(10), count=100)
     assert [round(at_s, 6) for at_s, _ in database.inserts] == [round(number / 10, 6) for number in range(100)]
 
 
 def test_high_rate_groups_rows_and_stays_on_time() -> None:
-    database = run(cargo("monday"), rate=2000, count=20_000, work_s=0.004)
+    database = run(steered(2000), count=20_000, work_s=0.004)
     assert len(database.rows()) == 20_000
     assert max(len(rows) for _, rows in database.inserts) > 1
     assert database.clock.now_s == pytest.approx(10, abs=0.1)
 
 
 def test_burst_comes_first_and_at_once_then_the_rate() -> None:
-    database = run(cargo("monday"), rate=1, burst=2500, count=2510)
+    database = run(steered(1), burst=2500, count=2510)
     before_the_rate = [rows for at_s, rows in database.inserts if at_s == 0]
     assert sum(map(len, before_the_rate)) == 2500
     assert max(map(len, before_the_rate)) == BATCH_ROWS
@@ -76,12 +111,12 @@ def test_burst_comes_first_and_at_once_then_the_rate() -> None:
 
 
 def test_no_rate_ends_after_the_burst() -> None:
-    assert len(run(cargo("monday"), rate=0, burst=30).rows()) == 30
-    assert run(cargo("monday"), rate=0).rows() == []
+    assert len(run(steered(0), burst=30).rows()) == 30
+    assert run(steered(0)).rows() == []
 
 
 def test_count_bounds_the_burst() -> None:
-    assert len(run(cargo("monday"), rate=5, burst=1000, count=7).rows()) == 7
+    assert len(run(steered(5), burst=1000, count=7).rows()) == 7
 
 
 def test_an_outage_is_not_made_up() -> None:
@@ -89,13 +124,13 @@ def test_an_outage_is_not_made_up() -> None:
     database = Database(clock)
     insert = database.insert
 
-    def insert_after_an_outage(table: str, columns: tuple[str, ...], rows: list[Row]) -> None:
-        insert(table, columns, rows)
+    def insert_after_an_outage(table: str, columns: tuple[str, ...], rows: list[Row], delay_s: float | None) -> None:
+        insert(table, columns, rows, delay_s)
         if len(database.inserts) == 10:
             clock.now_s += 600
 
-    database.insert = insert_after_an_outage  # type: ignore[method-assign]
-    stream(database, cargo("monday"), 10, 0, 100, clock, lambda: None, clock.read)
+    database.insert = insert_after_an_outage  # type: ignore[method-assign,assignment]
+    Stream(database, cargo(), lambda _: steered(10), None, clock, lambda: None, clock.read).run(0, 100)
     assert len(database.rows()) == 100
     assert max(len(rows) for _, rows in database.inserts) == 1
 
@@ -103,31 +138,91 @@ def test_an_outage_is_not_made_up() -> None:
 def test_stop_ends_it() -> None:
     clock = Clock()
     clock.set()
-    assert stream(Database(clock), cargo("monday"), 10, 5, None, clock, lambda: None, clock.read) == 0
+    stream = Stream(Database(clock), cargo(), lambda _: steered(10), None, clock, lambda: None, clock.read)
+    assert stream.run(5, None) == 0
 
 
 def test_mix_and_schedule_decide_the_data_set() -> None:
-    database = run(cargo("monday=0.2,tuesday=0.8", "50:monday"), rate=100, count=10_000)
+    database = run(steered(100, "monday=0.2,tuesday=0.8", "50:monday"), count=10_000)
     early = Counter(row[0] for at_s, rows in database.inserts if at_s < 49.9 for row in rows)
     late = Counter(row[0] for at_s, rows in database.inserts if at_s > 50 for row in rows)
     assert early["tuesday"] / early.total() == pytest.approx(0.8, abs=0.03)
     assert set(late) == {"monday"}
 
 
-def test_a_seed_repeats_the_picks() -> None:
+def test_a_seed_repeats_the_picks_however_they_are_grouped() -> None:
     first, again, other = (
-        run(cargo("monday=0.5,tuesday=0.5", seed=seed), rate=50, count=200).rows() for seed in (1, 1, 2)
+        run(steered(rate, "monday=0.5,tuesday=0.5"), count=200, work_s=work_s, seed=seed).rows()
+        for rate, work_s, seed in ((50, 0, 1), (1000, 0.03, 1), (50, 0, 2))
     )
     assert first == again
     assert first != other
 
 
-def test_iris_rows_are_scikit_learns() -> None:
-    source = IrisRows(random.Random(1))
-    iris = load_iris()
-    assert source.columns == (*iris.feature_names, "target")
-    rows = source.pick(5000, 0)
-    assert set(rows) == {(*flower, kind) for flower, kind in zip(iris.data.tolist(), iris.target.tolist(), strict=True)}
-    assert len(set(rows)) == 149  # Two of the 150 flowers are equal.
-    assert {row[-1] for row in rows} == {0, 1, 2}
-    assert all(type(value) is float for row in rows for value in row[:-1])
+def test_labels_go_as_the_steering_says() -> None:
+    late = replace(steered(10), label_delay_s=LATE_S)
+    database = run(lambda elapsed_s: late if elapsed_s >= 5 else steered(10), count=100)
+    assert dict(zip((at_s >= 5 for at_s, _ in database.inserts), database.label_delays_s, strict=True)) == {
+        False: 0.0,
+        True: LATE_S,
+    }
+
+
+def test_a_pause_inserts_nothing_and_ends_without_a_flood() -> None:
+    paused = replace(steered(10), paused=True)
+    database = run(lambda elapsed_s: paused if 5 <= elapsed_s < 100 else steered(10), count=100)
+    times_s = [at_s for at_s, _ in database.inserts]
+    assert not [at_s for at_s in times_s if 5 <= at_s < 100]
+    assert max(len(rows) for _, rows in database.inserts) == 1
+    assert times_s[-1] == pytest.approx(100 + 5, abs=0.5)
+
+
+def test_a_pause_holds_for_the_burst_too() -> None:
+    paused = replace(steered(10), paused=True)
+    database = run(lambda elapsed_s: paused if elapsed_s < 30 else steered(10), burst=500, count=500)
+    assert min(at_s for at_s, _ in database.inserts) >= 30
+
+
+@given(rates=st.lists(st.sampled_from([0.5, 3.0, 40.0, 300.0]), min_size=1, max_size=6))
+def test_each_rate_is_kept_as_long_as_it_holds(rates: list[float]) -> None:
+    each_s, stop_s = 5.0, 5.0 * len(rates)
+    clock = Clock()
+    database = Database(clock)
+
+    def at(elapsed_s: float) -> Steering:
+        if elapsed_s >= stop_s:
+            clock.set()
+        return steered(rates[min(int(elapsed_s / each_s), len(rates) - 1)])
+
+    Stream(database, cargo(), at, None, clock, lambda: None, clock.read).run(0, None)
+    for number, rate in enumerate(rates):
+        rows = sum(len(each) for at_s, each in database.inserts if number * each_s <= at_s < (number + 1) * each_s)
+        # A turn may be a quarter of a second late to hear of the rate.
+        assert rows == pytest.approx(each_s * rate, abs=2 + 0.3 * max(rates))
+
+
+def test_no_more_rows_are_open_than_the_brake_allows() -> None:
+    for limit in (1, 7, 1500):
+        brake = Brake(limit, take_off=lambda: 1)
+        database = run(steered(2000), burst=3000, count=4000, work_s=0.01, brake=brake)
+        assert len(database.rows()) == 4000
+        assert brake.most == limit
+
+
+def test_after_holding_back_the_pace_starts_anew() -> None:
+    gone = iter([0] * 600)
+    brake = Brake(5, take_off=lambda: next(gone, 1000))
+    database = run(steered(20), count=200, brake=brake)
+    held_until_s = database.inserts[5][0]
+    assert held_until_s > 50
+    late = [at_s for at_s, _ in database.inserts[5:]]
+    assert [round(each - held_until_s, 6) for each in late] == [round(number / 20, 6) for number in range(195)]
+
+
+def test_without_rows_due_nobody_is_asked_for_room() -> None:
+    brake = Brake(10, take_off=lambda: 100)
+    asked = []
+    room = brake.room
+    brake.room = lambda: asked.append(1) or room()  # type: ignore[method-assign,func-returns-value]
+    run(steered(0.1), count=5, brake=brake)
+    assert len(asked) == 5
