@@ -1,83 +1,25 @@
 """The generator against the real source database, in a schema of its own."""
 
-import os
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
-import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
-from common.paths import REPOSITORY
 from common.waiting import wait_until
 from tests.conftest import Stack
-
-BULK = 300
-
-
-@dataclass
-class Source:
-    """A schema in the source database, and generators that write to it."""
-
-    url: str
-    environment: dict[str, str]
-    started: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "data_generate.data_generator", *arguments]
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=self.environment, stderr=subprocess.PIPE, text=True)
-        self.started.append(process)
-        return process
-
-    def run(self, *arguments: str) -> str:
-        process = self.start(*arguments)
-        _, log = process.communicate(timeout=60)
-        assert process.returncode == 0, log
-        return log
-
-    def query(self, statement: str) -> list[tuple[object, ...]]:
-        connection = psycopg2.connect(self.url)
-        try:
-            with connection, connection.cursor() as cursor:
-                cursor.execute(statement)
-                return cursor.fetchall()
-        finally:
-            connection.close()
-
-    def count(self, table: str = "cargo") -> int:
-        return int(str(self.query(f"select count(*) from {table}")[0][0]))
+from tests.integration.generators import BULK, Source, source_of_its_own
 
 
 @pytest.fixture
 def source(stack: Stack, tmp_path: Path) -> Iterator[Source]:
-    schema = f"generator_{uuid.uuid4().hex}"
-    with stack.source() as connection, connection.cursor() as cursor:
-        cursor.execute(f"create schema {schema}")
-    lines = [f'{{"image_path": "wood/tab\\t{n}.jpg", "target": {n % 5 if n % 10 else "null"}}}\n' for n in range(BULK)]
-    for name in ("monday", "tuesday"):
-        (tmp_path / f"{name}.json").write_text("".join(lines).replace("\t", "\\t"))
-    url = f"{stack.source_url}?options=-csearch_path%3D{schema}"
-    environment = {
-        **os.environ,
-        "DATA_GENERATE_SOURCE_DATABASE_URL": url,
-        "DATA_GENERATE_MANIFEST_DIR": str(tmp_path),
-        "DATA_GENERATE_HEALTH_PORT": "0",
-    }
-    source = Source(url, environment)
-    yield source
-    for process in source.started:
-        process.kill()
-        process.communicate()
-    with stack.source() as connection, connection.cursor() as cursor:
-        cursor.execute(f"drop schema {schema} cascade")
+    with source_of_its_own(stack.source_url, tmp_path) as source:
+        yield source
 
 
 def test_bulk_load_happens_once_and_a_restart_goes_on(source: Source) -> None:
@@ -185,8 +127,8 @@ class CommitCutter(threading.Thread):
                         return
 
 
-# Commits 1 and 2 are the schema's and the bulk load's, then come ids and rows, in turn.
-@pytest.mark.parametrize("cut", [{2}, {3}, {4}, {4, 6, 8}, set(range(2, 7))])
+# Commit 1 is a question, 2 the schema's, 3 the bulk load's, 4 a look for commands; then come ids and rows in turn.
+@pytest.mark.parametrize("cut", [{2}, {3}, {4}, {5}, {6}, {6, 8, 10}, set(range(2, 10))])
 def test_a_commit_whose_answer_is_lost_is_not_repeated(source: Source, cut: set[int]) -> None:
     address = urlsplit(source.url)
     assert address.hostname

@@ -1,5 +1,6 @@
 """The subscriber's database work, dead-letter topic and group membership, each against the real thing."""
 
+import json
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from common.names import DEAD_LETTER_TOPIC
 from common.paths import REPOSITORY
 from common.postgres import apply_schema, connect
 from common.rows import CargoRow
+from common.settings import local_port
 from common.waiting import wait_until
 from dashboard_stream.batches import DeadLetter, Message, Partition, Prediction
 from dashboard_stream.dead_letter_topic import DeadLetterTopic
@@ -300,9 +302,45 @@ def test_members_come_and_go_while_the_api_is_away(stack: Stack, tmp_path: Path,
 def test_lag_and_latency_are_measured(stack: Stack) -> None:
     ids = insert_rows(stack, 5)
     wait_until(lambda: outcomes(stack, ids) == (5, 0), "5 predictions", timeout_s=60)
-    from common.settings import local_port
-
     with urllib.request.urlopen(f"http://127.0.0.1:{local_port(9103)}/metrics", timeout=5) as answer:
         metrics = answer.read().decode()
     for name in ("lag_messages", "batch_rows_count", "latency_seconds_bucket", "predictions_total"):
         assert f"data_subscriber_{name}" in metrics
+
+
+def stream_position() -> dict[str, object]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{local_port(9103)}/stream", timeout=5) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as error:
+        return dict(json.load(error))
+
+
+def test_the_position_in_the_stream_is_told_for_the_whole_group(stack: Stack) -> None:
+    before = int(str(stream_position()["settled"]))
+    ids = insert_rows(stack, 40)
+    wait_until(lambda: outcomes(stack, ids) == (40, 0), "40 predictions", timeout_s=60)
+    # Offsets are committed after the predictions.
+    wait_until(lambda: int(str(stream_position()["settled"])) >= before + 40, "40 settled", timeout_s=60)
+    stack.stop("api")
+    try:
+        insert_rows(stack, 50)
+        wait_until(lambda: int(str(stream_position()["open"])) >= 50, "50 open", timeout_s=60)
+        settled = int(str(stream_position()["settled"]))
+        stack.kill("data-subscriber")
+    finally:
+        stack.start("api")
+    stack.wait_ready("data-subscriber", timeout_s=120)
+    wait_until(lambda: int(str(stream_position()["settled"])) >= settled + 50, "50 settled", timeout_s=120)
+
+
+def test_without_a_broker_the_position_is_unknown(stack: Stack) -> None:
+    assert stream_position()["status"] == "ok"
+    stack.stop("broker")
+    try:
+        wait_until(lambda: stream_position()["status"] == "unavailable", "no position", timeout_s=60)
+        assert stream_position()["reason"]
+    finally:
+        stack.start("broker")
+    stack.wait_ready("broker")
+    wait_until(lambda: stream_position()["status"] == "ok", "the position", timeout_s=60)
