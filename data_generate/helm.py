@@ -53,7 +53,7 @@ class Helm:
         steering, problems = self._rules.follow(applied)
         self._health.note("steering", "; ".join(problems) or None)
         if steering != self._steering:
-            log.info("from now on: %s", steering)
+            log.info("from now on: %s, as generator_command says; `reset` goes back to the settings", steering)
         self._steering = steering
         return labels_due and self._database.transaction(labels.deliver) == labels.DELIVERED_AT_ONCE
 

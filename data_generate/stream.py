@@ -33,7 +33,7 @@ class Brake(Protocol):
     """What holds the stream back; see `BackPressure`."""
 
     def room(self) -> int:
-        """How many rows may be inserted now."""
+        """How many rows may be inserted now; 0 = none."""
 
     def writes(self, count: int) -> None:
         """Say that `count` rows are being inserted."""
@@ -75,7 +75,7 @@ class Stream:
             if count is not None:
                 due = min(due, count - inserted)
             room = self.brake.room() if self.brake and due else due
-            if rows := self.source.pick(max(min(due, room, BATCH_ROWS), 0), now.schedule.at(elapsed_s)):
+            if rows := self.source.pick(min(due, room, BATCH_ROWS), now.schedule.at(elapsed_s)):
                 self._insert(rows, now.label_delay_s)
                 inserted += len(rows)
             if inserted == count or (pace is None and inserted >= burst):

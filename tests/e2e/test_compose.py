@@ -170,6 +170,8 @@ def test_commands_of_the_tutorials(whole: Containers) -> None:
     [
         ("source", "generatoruser:generatorpassword", "delete from cargo"),
         ("source", "generatoruser:generatorpassword", "create table mine (id int)"),
+        ("source", "generatoruser:generatorpassword", "update cargo set image_path = 'x'"),
+        ("source", "generatoruser:generatorpassword", "insert into generator_command (command) values ('pause')"),
         ("source", "cdcuser:cdcpassword", "insert into cargo (image_path) values ('x')"),
         ("source", "traineruser:trainerpassword", "insert into cargo (image_path) values ('x')"),
         ("target", "sinkuser:sinkpassword", "select from cargo_prediction"),

@@ -49,7 +49,7 @@ def test_two_generators_at_once_load_once(source: Source) -> None:
 def test_publication_holds_the_table(stack: Stack) -> None:
     with stack.source() as connection, connection.cursor() as cursor:
         cursor.execute("select schemaname, tablename from pg_publication_tables where pubname = 'dbz_cargo'")
-        assert ("public", "cargo") in cursor.fetchall()
+        assert set(cursor.fetchall()) == {("public", "cargo"), ("public", "dbz_heartbeat")}
 
 
 def test_every_column_has_its_type_and_default(source: Source) -> None:
