@@ -81,8 +81,9 @@ class BackPressure:
         """Whether the subscriber was away in the note that is out; None = there is none."""
 
     def start(self, loaded: int) -> None:
-        """Begin to listen, after a bulk load of so many rows."""
+        """Begin to listen, after a bulk load of so many rows. Asks once, so that the first row finds an answer."""
         self._rows.writes(loaded)
+        self._read()
         threading.Thread(target=self._listen, name="back-pressure", daemon=True).start()
 
     def writes(self, count: int) -> None:
@@ -113,12 +114,15 @@ class BackPressure:
         while not self._stop.is_set():
             self._wanted.wait()
             self._wanted.clear()
-            try:
-                self._rows.read(ask_subscriber(self._url))
-                self._away = None
-            except SubscriberAway as error:
-                self._away = str(error)
+            self._read()
             self._stop.wait(READ_EVERY_S)
+
+    def _read(self) -> None:
+        try:
+            self._rows.read(ask_subscriber(self._url))
+            self._away = None
+        except SubscriberAway as error:
+            self._away = str(error)
 
 
 def ask_subscriber(url: str) -> Reading:

@@ -117,7 +117,7 @@ def test_it_holds_back_at_the_limit_and_goes_on_below_it(subscriber: Subscriber,
     subscriber.answer = {"settled": 40, "open": 0}
     pressure = BackPressure(subscriber.url, 10, health, stop)
     pressure.start(0)
-    wait_until(lambda: pressure.room() == 10 and subscriber.asked, "the first answer", timeout_s=20)
+    assert (pressure.room(), subscriber.asked) == (10, 1), "asked before the first row"
     pressure.writes(12)
     assert pressure.room() == 0
     ready, detail = health.ready()
