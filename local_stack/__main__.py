@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 
 from common.cli import UserError, run
-from local_stack import postgres, stack
+from local_stack import machine, postgres, stack
 from local_stack.data_sets import prepare_data_sets
-from local_stack.demo import Demo
+from local_stack.demonstration.demo import Demo
 from local_stack.doctor import examine
 from local_stack.settings import Settings
 from local_stack.status import service_states, states_table
@@ -25,7 +25,7 @@ def up() -> None:
     """Start everything and return when predictions can flow."""
     supervisor = stack.start(Settings(), {})
     stack.wait_until_ready(supervisor, console)
-    console.print(states_table(service_states(supervisor)))
+    console.print(states_table(service_states(supervisor, with_memory=True)))
 
 
 @app.command()
@@ -49,7 +49,7 @@ def clean() -> None:
 @app.command()
 def status() -> None:
     """Show what each service is doing; exit with 1 if one is not as it should be."""
-    states = service_states(stack.running(Settings()))
+    states = service_states(stack.running(Settings()), with_memory=True)
     console.print(states_table(states))
     raise typer.Exit(int(any(state.state not in {"ready", "done"} for state in states)))
 
@@ -74,7 +74,12 @@ def images() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Go along the chain from the source table to the predictions and say which link is broken and what to do."""
+    """Say what this machine carries, then go along the chain and say which link is broken and what to do."""
+    console.print(f"machine: {machine.read_machine(Settings().state_dir)}", soft_wrap=True)
+    try:
+        console.print(machine.verdict(machine.measure()), soft_wrap=True)
+    except machine.NotMeasured as error:
+        console.print(f"images a second: not measured, {error}", soft_wrap=True)
     raise typer.Exit(int(not examine(console)))
 
 

@@ -21,9 +21,13 @@ COLOURS = {
 }
 
 
+WORK_STEP_S = 6.0
+"""Of a processor's time: a tenth of a minute. Services that merely wait for each other use less in a minute."""
+
+
 @dataclass(frozen=True)
 class ServiceState:
-    """`state` is a key of `COLOURS`; `memory` is the service's resident bytes, children included."""
+    """`state` is a key of `COLOURS`; `memory` is its resident bytes with its children's, 0 where nobody asked."""
 
     name: str
     state: str
@@ -31,8 +35,11 @@ class ServiceState:
     memory: int
 
 
-def service_states(supervisor: Supervisor) -> list[ServiceState]:
-    """Ask the supervisor, then each running service itself. Takes two seconds at most."""
+def service_states(supervisor: Supervisor, with_memory: bool = False) -> list[ServiceState]:
+    """Ask the supervisor, then each running service itself. Takes two seconds at most.
+
+    Adding up the memory reads every page table of the stack: only where somebody looks at it.
+    """
     processes = supervisor.processes()
 
     def state_of(service: Service) -> ServiceState:
@@ -40,7 +47,8 @@ def service_states(supervisor: Supervisor) -> list[ServiceState]:
         state, detail = process["statename"], process["description"]
         if state == "RUNNING":
             ready = service.ready is not None and service.ready()
-            return ServiceState(service.name, "ready" if ready else "waiting", detail, resident_bytes(process["pid"]))
+            memory = resident_bytes(process["pid"]) if with_memory else 0
+            return ServiceState(service.name, "ready" if ready else "waiting", detail, memory)
         if state == "EXITED" and service.job and process["exitstatus"] == 0:
             return ServiceState(service.name, "done", detail, 0)
         known = {"STARTING": "starting", "BACKOFF": "starting", "STOPPED": "stopped", "STOPPING": "stopped"}
@@ -48,6 +56,24 @@ def service_states(supervisor: Supervisor) -> list[ServiceState]:
 
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
         return list(pool.map(state_of, SERVICES))
+
+
+def work_done(supervisor: Supervisor, services: Iterable[str]) -> int:
+    """Rises by one each time that `services` have together worked for `WORK_STEP_S` of a processor's time."""
+    processes = supervisor.processes()
+    return int(sum(cpu_seconds(processes[name]["pid"]) for name in services) // WORK_STEP_S)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and its children, those included that have ended; 0 where there is none."""
+    total = 0.0
+    with suppress(psutil.Error, ValueError):
+        parent = psutil.Process(pid) if pid else None
+        for process in [parent, *parent.children(recursive=True)] if parent else []:
+            with suppress(psutil.Error):
+                times = process.cpu_times()
+                total += times.user + times.system + times.children_user + times.children_system
+    return total
 
 
 def resident_bytes(pid: int) -> int:

@@ -16,7 +16,7 @@ from common.cli import UserError
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR, SOURCE_TOPIC
 from common.paths import REPOSITORY
 from common.waiting import wait_until
-from local_stack.figures import last_committed_id, take_account
+from local_stack.demonstration.account import source_end, take_account
 from tests.e2e.conftest import CLASSES
 from tests.e2e.containers import (
     NETWORK,
@@ -58,7 +58,7 @@ def store() -> str:
 
 def flowing() -> None:
     """Return once rows that were committed after now have been predicted; after two minutes, say who lacks what."""
-    before = last_committed_id(database_url("source"))
+    before = source_end(database_url("source")).last_id
     query = f"select count(*) from cargo_prediction where id > {before}"
     try:
         wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=120)
@@ -246,15 +246,15 @@ def back(whole: Containers, service: str, restarts: int) -> bool:
 def balanced() -> None:
     """Every row committed so far has one outcome and is in the replica."""
     source, target = database_url("source"), database_url("target")
-    until = last_committed_id(source)
-    wait_until(lambda: take_account(source, target, until).balanced, "an outcome for every row", timeout_s=120)
+    until = source_end(source).last_id
+    wait_until(lambda: take_account(source, target, until).complete, "an outcome for every row", timeout_s=120)
     rows = f"select md5(string_agg(cargo::text, ',' order by id)) from cargo where id <= {until}"
     wait_until(lambda: ask(source, rows) == ask(target, rows), "the replica equals the source", timeout_s=60)
 
 
 def test_all_data_outlives_the_containers_and_stages_start_in_order(whole: Containers) -> None:
     query = "select count(*) filter (where id <= {0}), max(model_version) from cargo_prediction"
-    until = last_committed_id(database_url("source"))
+    until = source_end(database_url("source")).last_id
     before = ask(database_url("target"), query.format(until))
     whole.down()
     with pytest.raises(psycopg2.OperationalError):
@@ -263,7 +263,7 @@ def test_all_data_outlives_the_containers_and_stages_start_in_order(whole: Conta
     for file in STAGES:
         Containers(REPOSITORY / file, NETWORK, variables).up()
     flowing()
-    assert last_committed_id(database_url("source")) > until
+    assert source_end(database_url("source")).last_id > until
     assert ask(database_url("target"), query.format(until)) >= before
     # The champion of before: nothing was trained anew.
     model = httpx.get(f"http://127.0.0.1:{port(8000)}/model", timeout=10).json()

@@ -12,7 +12,7 @@ from psycopg2.extras import execute_values
 
 from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
-from local_stack.figures import last_committed_id, take_account
+from local_stack.demonstration.account import source_end, take_account
 from tests.conftest import Stack
 
 ROWS = 2000
@@ -129,9 +129,9 @@ def test_every_row_has_one_outcome_whatever_is_killed(stack: Stack) -> None:
     assert inserter.error is None
     assert len(inserter.committed) == ROWS
 
-    until = last_committed_id(stack.source_url)
+    until = source_end(stack.source_url).last_id
     wait_until(
-        lambda: take_account(stack.source_url, stack.target_url, until).balanced,
+        lambda: take_account(stack.source_url, stack.target_url, until).complete,
         "an outcome for every row",
         timeout_s=180,
     )

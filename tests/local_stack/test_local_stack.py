@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 
 from common.cli import UserError
-from local_stack import doctor, object_store
+from local_stack import doctor, links, object_store
 from local_stack.data_sets import prepare_data_sets, remember_data_set
-from local_stack.figures import Account
 from local_stack.java import find_java, java_version
 from local_stack.ports import check_ports
 from local_stack.postgres import open_to_everyone
@@ -19,7 +18,6 @@ from local_stack.services import SERVICES
 from local_stack.settings import Settings
 from local_stack.stack import known_service, running
 from local_stack.supervision import Supervisor
-from local_stack.tables import account_lines
 
 FREE_OFFSET = "22500"
 
@@ -114,21 +112,12 @@ def test_an_unknown_service_is_answered_with_the_list() -> None:
         known_service("grafana")
 
 
-def test_the_account_names_what_is_missing_and_doubled() -> None:
-    good = Account(committed=3, missing=[], doubled=[])
-    assert good.balanced
-    assert "exactly one" in account_lines(good, 12.3, 2**31)[-1]
-    bad = Account(committed=3, missing=[2], doubled=[3])
-    assert not bad.balanced
-    text = " ".join(account_lines(bad, None, 2**31))
-    assert "1 of 3 rows have no outcome: ids 2" in text
-    assert "1 of 3 rows have more than one outcome: ids 3" in text
-
-
 def test_the_doctor_finds_every_link_broken_where_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CARGO_PORT_OFFSET", FREE_OFFSET)
     console = Console(record=True, width=200)
     assert not doctor.examine(console)
     text = console.export_text()
-    assert text.count("broken") == len(doctor.CHAIN)
+    assert text.count("broken") == len(links.CHAIN)
     assert "make up-local" in text
+    assert doctor.first_broken().startswith("What stands still: source rows: ")
+    assert "make up-local" in doctor.first_broken()

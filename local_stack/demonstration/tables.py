@@ -1,10 +1,13 @@
-"""How figures and links look on the terminal."""
+"""How figures, links and the account look on the terminal."""
+
+from collections.abc import Sequence
 
 from rich.table import Table
 
 from common.names import SOURCE_TOPIC
 from common.settings import local_port
-from local_stack.figures import Account, Figures
+from local_stack.demonstration.account import Account
+from local_stack.demonstration.figures import Figures
 
 
 def figures_table(figures: Figures) -> Table:
@@ -18,8 +21,9 @@ def figures_table(figures: Figures) -> Table:
     if figures.latency_ms:
         p50, p99 = figures.latency_ms
         table.add_row("latency p50 / p99, last 30 s", f"{p50:.0f} / {p99:.0f} ms")
-    for (version, dataset), accuracy in figures.accuracy.items():
-        table.add_row(f"version {version} on {dataset}", f"{accuracy:.1%} right")
+    for (version, dataset), labelled in sorted(figures.labelled.items()):
+        if labelled:
+            table.add_row(f"version {version} on {dataset}", f"{figures.right[version, dataset] / labelled:.1%} right")
     return table
 
 
@@ -38,18 +42,25 @@ def links_table() -> Table:
     return table
 
 
-def account_lines(account: Account, first_prediction_s: float | None, memory: int) -> list[str]:
-    """The closing summary."""
-    lines = [f"resident memory of the whole stack: {memory / 2**30:.2f} GiB"]
-    if first_prediction_s is not None:
-        lines.insert(0, f"first prediction after {first_prediction_s:.1f} s")
-    if account.balanced:
-        lines.append(
-            f"[green]every one of {account.committed} committed rows has exactly one prediction or dead letter[/]"
+def account_lines(account: Account) -> list[str]:
+    """The closing account: one green line, or one for each kind of row that is not at its end."""
+    if account.complete:
+        return [f"[green]every one of {account.committed} committed rows has exactly one prediction or dead letter[/]"]
+    lines = [
+        f"[{colour}]{len(ids)} of {account.committed} rows {what}[/]: ids {_few(ids)}"
+        for colour, what, ids in (
+            ("yellow", "still wait for their outcome; none of them is lost", account.waiting),
+            ("red", "are LOST: the whole chain has finished and they have no outcome", account.lost),
+            ("red", "are DOUBLE: they have a prediction and a dead letter", account.double),
         )
-        return lines
-    for what, ids in (("no outcome", account.missing), ("more than one outcome", account.doubled)):
-        if ids:
-            shown = ", ".join(map(str, ids[:10]))
-            lines.append(f"[red]{len(ids)} of {account.committed} rows have {what}: ids {shown} …[/]")
-    return [*lines, "Ask `make doctor`, or see `make logs S=data-subscriber`."]
+        if ids
+    ]
+    if account.waiting:
+        lines.append("`make up-local` goes on with those that wait.")
+    if not account.sound:
+        lines.append("Ask `make doctor`, or see `make logs S=data-subscriber`.")
+    return lines
+
+
+def _few(ids: Sequence[int]) -> str:
+    return ", ".join(map(str, ids[:10])) + (", …" if len(ids) > 10 else "")
