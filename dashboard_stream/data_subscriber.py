@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 import typer
@@ -13,6 +14,7 @@ from common.network import BrokerAway
 from common.service import Health, serve_health, stop_event
 from common.waiting import Backoff
 from dashboard_stream.api_client import ApiAway, PredictionApi
+from dashboard_stream.batch_size import BatchSize
 from dashboard_stream.batches import Batch
 from dashboard_stream.dead_letter_topic import DeadLetterTopic
 from dashboard_stream.lag import LagReporter
@@ -43,13 +45,16 @@ def wait_for(part: str, check: Callable[[], None], health: Health, stop: threadi
     raise Stopped
 
 
-def subscribe(reader: TopicReader, processor: Processor, health: Health, stop: threading.Event) -> None:
+def subscribe(
+    reader: TopicReader, processor: Processor, health: Health, stop: threading.Event, batch_rows: int
+) -> None:
     """Read, process, commit, until told to stop."""
     backoff = Backoff(stop)
+    size = BatchSize(batch_rows)
     while not stop.is_set():
         health.beat()
         try:
-            messages = reader.poll()
+            messages = reader.poll(size.rows)
         except BrokerAway as away:
             health.lacks("broker", str(away))
             backoff.pause()
@@ -61,7 +66,9 @@ def subscribe(reader: TopicReader, processor: Processor, health: Health, stop: t
             health.lacks("partitions", f"the group {CONSUMER_GROUP} gave this subscriber nothing to read yet")
         if messages:
             batch = Batch(messages)
+            began_s = time.monotonic()
             processor.process(batch)
+            size.took(len(messages), time.monotonic() - began_s)
             reader.commit(batch.next_offsets())
 
 
@@ -82,12 +89,12 @@ def main() -> None:
     store = PredictionStore(database)
     api = PredictionApi(settings.api_url, settings.api_timeout_s)
     letters = DeadLetterTopic(settings.kafka_bootstrap_servers)
-    reader = TopicReader(settings.kafka_bootstrap_servers, settings.session_timeout_s, settings.batch_rows, stop)
+    reader = TopicReader(settings.kafka_bootstrap_servers, settings.session_timeout_s, stop)
     try:
         wait_for("database", store.check, health, stop)
         wait_for("api", api.check, health, stop)
         log.info("reading %s as %s", SOURCE_TOPIC, CONSUMER_GROUP)
-        subscribe(reader, Processor(api, store, letters, reader, health, stop), health, stop)
+        subscribe(reader, Processor(api, store, letters, reader, health, stop), health, stop, settings.batch_rows)
     except Stopped:
         log.info("stopped; what was in hand stays uncommitted and is read again")
     finally:

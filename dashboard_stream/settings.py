@@ -22,7 +22,7 @@ class Settings(StageSettings):
     api_timeout_s: float = Field(default=60.0, gt=0)
     """Longest wait for the answer to one batch; a cold API on a busy machine takes several seconds."""
     batch_rows: int = Field(default=256, ge=1, le=256)
-    """Most rows in one request to the API, which accepts 256."""
+    """Most rows in one request to the API, which accepts 256; of a slow one fewer are asked at once."""
     session_timeout_s: float = Field(default=10.0, ge=1)
     """How long the partitions of a killed subscriber stay with it; the broker sets the least, 6 unless configured."""
     health_host: str = "127.0.0.1"

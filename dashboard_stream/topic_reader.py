@@ -26,21 +26,18 @@ COMMIT_MS = 3000
 class TopicReader:
     """A `KafkaConsumer` that is made when needed, and made anew when it is stuck."""
 
-    def __init__(
-        self, bootstrap_servers: str, session_timeout_s: float, batch_rows: int, stop: threading.Event
-    ) -> None:
+    def __init__(self, bootstrap_servers: str, session_timeout_s: float, stop: threading.Event) -> None:
         self._bootstrap_servers = bootstrap_servers
         self._session_timeout_ms = round(session_timeout_s * 1000)
-        self._batch_rows = batch_rows
         self._stop = stop
         self._consumer: KafkaConsumer | None = None
         self._settled_at_s = time.monotonic()
 
-    def poll(self) -> list[Message]:
-        """The next messages, at once if there are any, else after half a second. Raises `BrokerAway`."""
+    def poll(self, most: int) -> list[Message]:
+        """At most `most` messages, at once if there are any, else after half a second. Raises `BrokerAway`."""
         consumer = self._ready_consumer()
         consumer.resume(*consumer.paused())
-        return [_message(record) for records in self._poll(consumer).values() for record in records]
+        return [_message(record) for records in self._poll(consumer, most).values() for record in records]
 
     def hold(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
         """Stay in the group for `seconds`, or until told to stop, without reading on. Raises `BrokerAway`.
@@ -53,7 +50,7 @@ class TopicReader:
             consumer = self._ready_consumer()
             consumer.pause(*consumer.assignment())
             # A partition that is assigned during the poll is not paused yet: put back what it brings.
-            for partition, records in self._poll(consumer).items():
+            for partition, records in self._poll(consumer, 1).items():
                 consumer.seek(partition, records[0].offset)
             if self._stop.is_set() or time.monotonic() >= end_s:
                 break
@@ -85,9 +82,9 @@ class TopicReader:
             except (KafkaError, RuntimeError) as error:
                 log.warning("the consumer did not close cleanly: %s", error)
 
-    def _poll(self, consumer: KafkaConsumer) -> dict[TopicPartition, list[Any]]:
+    def _poll(self, consumer: KafkaConsumer, most: int) -> dict[TopicPartition, list[Any]]:
         try:
-            polled: dict[TopicPartition, list[Any]] = consumer.poll(POLL_MS, max_records=self._batch_rows)
+            polled: dict[TopicPartition, list[Any]] = consumer.poll(POLL_MS, max_records=most)
         except KafkaError as error:
             log.warning("the consumer fails: %s", error)
             self._replace()

@@ -27,6 +27,24 @@ complete() {
     grep "  $2/" jars.sha256 | (cd "$1" && sha256 -c --status -)
 }
 
+# Reads what Maven says: counts the files that came, and passes on what went wrong.
+progress() {
+    files=0
+    while IFS= read -r line; do
+        case "$line" in
+            *Downloaded*)
+                files=$((files + 1))
+                if [ -t 2 ]; then
+                    printf '\r  %s files came' "$files" >&2
+                elif [ $((files % 100)) -eq 0 ]; then
+                    echo "  $files files came" >&2
+                fi ;;
+            *ERROR*) printf '%s\n' "$line" >&2 ;;
+        esac
+    done
+    if [ -t 2 ] && [ "$files" -gt 0 ]; then echo >&2; fi
+}
+
 [ $# -gt 0 ] || set -- worker postgres jdbc
 for profile in "$@"; do
     folder=$(folder_of "$profile")
@@ -35,13 +53,17 @@ for profile in "$@"; do
         echo "error: Maven is missing; it fetches Kafka's jars. Install it (Debian, Ubuntu: apt-get install maven)." >&2
         exit 1
     fi
-    echo "Fetching the jars of $folder"
+    echo "Fetching the jars of $folder ($(grep -c "  $folder/" jars.sha256) of them, and what Maven needs for it)"
     # Fetched beside and moved when checked: an interrupted run leaves nothing that looks complete.
     staging=$(mktemp -d "$PWD/.jars.XXXXXX")
     trap 'rm -rf "$staging"' EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    mvn -B -q -C -Dstyle.color=never -f pom.xml -P "$profile" -Dout="$staging" dependency:copy-dependencies || {
+    {
+        mvn -B -C -Dstyle.color=never -f pom.xml -P "$profile" -Dout="$staging" dependency:copy-dependencies &&
+            : >"$staging/fetched"
+    } 2>&1 | progress
+    [ -e "$staging/fetched" ] || {
         echo "error: Maven could not fetch the jars of $folder; see its message above and run this again." >&2
         echo "An 'unknown host' in it may only mean that the usual repository lacks the artefact: Maven asks another then." >&2
         exit 1

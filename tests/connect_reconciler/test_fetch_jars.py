@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.paths import REPOSITORY
+from common.waiting import wait_until
 
 FOLDERS = {"worker": "kafka", "postgres": "plugins/debezium-postgres", "jdbc": "plugins/debezium-jdbc"}
 TOOLS = ["sh", "cat", "chmod", "cp", "dirname", "find", "grep", "mkdir", "mktemp", "mv", "rm", "sha256sum", "wc"]
@@ -55,13 +56,18 @@ class Folder:
         (self.tools / "mvn").write_text(script)
         (self.tools / "mvn").chmod(0o755)
 
-    def fetch(self, *profiles: str) -> subprocess.CompletedProcess[str]:
+    def begin(self, *profiles: str) -> subprocess.Popen[str]:
         environment = {"PATH": str(self.tools), "HERE": str(self.here)}
         command = ["sh", str(self.kafka / SCRIPT), *profiles]
         # Not from its own folder: the script finds that by itself.
-        return subprocess.run(
-            command, cwd=self.here, env=environment, capture_output=True, text=True, timeout=60, check=False
+        return subprocess.Popen(
+            command, cwd=self.here, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
+
+    def fetch(self, *profiles: str) -> subprocess.CompletedProcess[str]:
+        with self.begin(*profiles) as process:
+            output, errors = process.communicate(timeout=60)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     def present(self) -> set[str]:
         return {str(jar.relative_to(self.jars)) for jar in self.jars.rglob("*") if jar.is_file()}
@@ -167,9 +173,22 @@ def test_a_failing_maven_is_named_and_leaves_nothing(folder: Folder) -> None:
     assert folder.leftovers() == []
 
 
+def test_what_comes_is_counted_and_maven_says_no_more(folder: Folder) -> None:
+    many = 'i=0; while [ $i -lt 250 ]; do echo "[INFO] Downloaded from there: $i"; i=$((i + 1)); done\n'
+    folder.maven_does(MAVEN + many)
+    answer = folder.fetch("jdbc")
+    assert answer.returncode == 0
+    assert answer.stderr.splitlines() == ["  100 files came", "  200 files came"]
+    assert "Downloaded" not in answer.stdout
+
+
 def test_an_interrupted_run_leaves_nothing_that_looks_complete(folder: Folder) -> None:
-    folder.maven_does(MAVEN + 'kill -TERM "$PPID"\n')
-    assert folder.fetch("worker").returncode == 143
+    folder.maven_does(MAVEN + ': >"$HERE/fetched"; until [ -e "$HERE/told" ]; do :; done\n')
+    with folder.begin("worker") as process:
+        wait_until((folder.here / "fetched").exists, "Maven has fetched", timeout_s=60)
+        process.terminate()
+        (folder.here / "told").touch()
+    assert process.returncode == 143
     assert folder.present() == set()
     assert folder.leftovers() == []
 

@@ -1,11 +1,13 @@
 """The README's first command, as a newcomer runs it, with a data set of the newcomer's own."""
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
@@ -13,14 +15,19 @@ import pytest
 
 from common.paths import REPOSITORY
 from common.waiting import wait_until
+from dashboard_stream.batch_size import FIRST_ROWS
 from local_stack.probes import database_answers
-from tests.e2e.conftest import CLASSES
+from tests.e2e.conftest import CLASSES, IMAGES_A_CLASS
+from tests.e2e.slow_proxy import slow_proxy
 
 PORT_OFFSET = 10000
+SECONDS_AN_IMAGE = 0.3
+CLASSES_IMAGES = IMAGES_A_CLASS * len(CLASSES)
 
 
-@pytest.mark.timeout(420)
-def test_demo_ends_by_itself_with_every_row_accounted_for(own_images: Path) -> None:
+@pytest.fixture
+def environment(own_images: Path) -> Iterator[dict[str, str]]:
+    """A stack of its own, cleaned away at the end."""
     # Root's databases run as another user, who must reach their folder; pytest's own folders are private.
     state = Path("/tmp") / f"cargo-demo-{os.getpid()}"
     environment = {
@@ -29,25 +36,44 @@ def test_demo_ends_by_itself_with_every_row_accounted_for(own_images: Path) -> N
         "LOCAL_STACK_STATE_DIR": str(state),
         "MONDAY_DIR": str(own_images),
     }
-    try:
-        demo = subprocess.run(
-            ["make", "demo", "STORY=0", "DURATION=20"],
-            cwd=REPOSITORY,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert demo.returncode == 0, demo.stdout + demo.stderr
-        assert "has exactly one prediction or dead letter" in demo.stdout
-        assert "resident memory of the whole stack" in demo.stdout
-        assert "first prediction after" in demo.stdout
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", 8000 + PORT_OFFSET)) != 0, "the demo left its API running"
-        assert_own_classes_were_predicted(environment)
-    finally:
-        subprocess.run(["make", "clean-local"], cwd=REPOSITORY, env=environment, check=True, capture_output=True)
-        shutil.rmtree(state, ignore_errors=True)
+    yield environment
+    subprocess.run(["make", "clean-local"], cwd=REPOSITORY, env=environment, check=True, capture_output=True)
+    shutil.rmtree(state, ignore_errors=True)
+
+
+def demo(environment: dict[str, str]) -> str:
+    answer = subprocess.run(
+        ["make", "demo", "STORY=0", "DURATION=20"],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert "has exactly one prediction or dead letter" in answer.stdout
+    return answer.stdout
+
+
+@pytest.mark.timeout(1800)
+def test_demo_ends_by_itself_with_every_row_accounted_for(environment: dict[str, str]) -> None:
+    told = demo(environment)
+    assert "resident memory of the whole stack" in told
+    assert "first prediction after" in told
+    assert re.search(r"this machine predicts about \d+ images a second; the demo streams \d+", told)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", 8000 + PORT_OFFSET)) != 0, "the demo left its API running"
+    assert_own_classes_were_predicted(environment)
+
+
+@pytest.mark.timeout(1800)
+def test_a_demo_whose_every_image_takes_long_is_slower_and_nothing_else(environment: dict[str, str]) -> None:
+    with slow_proxy(f"http://127.0.0.1:{8000 + PORT_OFFSET}", SECONDS_AN_IMAGE) as proxy:
+        told = demo({**environment, "DASHBOARD_STREAM_API_URL": proxy.address})
+    (streamed,) = re.findall(r"the demo streams (\d+)", told)
+    assert int(streamed) * SECONDS_AN_IMAGE > 1, "the stream asks for more than the way through the proxy carries"
+    assert proxy.images > CLASSES_IMAGES
+    assert proxy.largest <= FIRST_ROWS, "a batch fits the speed"
 
 
 def assert_own_classes_were_predicted(environment: dict[str, str]) -> None:
@@ -55,7 +81,7 @@ def assert_own_classes_were_predicted(environment: dict[str, str]) -> None:
     server = subprocess.Popen([sys.executable, "-m", "local_stack.launch", "target-postgres"], env=environment)
     try:
         url = f"postgresql://targetuser:targetpassword@127.0.0.1:{5433 + PORT_OFFSET}/targetdatabase"
-        wait_until(lambda: database_answers(url), "target database", timeout_s=30)
+        wait_until(lambda: database_answers(url), "target database", timeout_s=120)
         connection = psycopg2.connect(url)
         with connection, connection.cursor() as cursor:
             cursor.execute("select distinct split_part(image_path, '/', 1), label from cargo_prediction order by 2")
