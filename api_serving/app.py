@@ -114,7 +114,7 @@ def _add_predictions(app: FastAPI) -> None:
         model = services.models.require()
         with services.requests.enter():
             reads = [partial(services.images.read, item.dataset, item.image_path) for item in batch.items]
-            results = await services.predictor.predict(model, reads, batch.with_features)
+            results = await services.predictor.predict(model, reads, batch.with_embedding)
         return BatchResponse(results=[item.details() if isinstance(item, Problem) else item for item in results])
 
     @app.post(

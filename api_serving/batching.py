@@ -1,8 +1,11 @@
 """Decoding and inference, never on the event loop and never more at once than the machine has cores for."""
 
+import base64
+import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -15,7 +18,8 @@ from api_serving.classifier import Classifier
 from api_serving.metrics import Metrics
 from api_serving.model_source import LoadedModel
 from api_serving.problems import Problem, overloaded
-from api_serving.schemas import Prediction, PredictionWithFeatures
+from api_serving.schemas import Prediction, PredictionWithEmbedding
+from common.embeddings import pack
 from common.images import ImageTooLarge, InvalidImage, UnsupportedImage, open_image, to_model_input
 
 ReadImage = Callable[[], bytes]
@@ -24,6 +28,14 @@ ReadImage = Callable[[], bytes]
 Result = Prediction | Problem
 
 _PROBLEMS: Final = ((ImageTooLarge, 413, "image-too-large"), (UnsupportedImage, 415, "unsupported-image"))
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`pixels` are the model's input; `content` is the hash of the bytes they come from, empty unless asked for."""
+
+    pixels: npt.NDArray[np.uint8]
+    content: str
 
 
 class Gate:
@@ -59,7 +71,7 @@ class Predictor:
         self._metrics = metrics
 
     async def predict(
-        self, model: LoadedModel, images: Sequence[ReadImage], with_features: bool = False
+        self, model: LoadedModel, images: Sequence[ReadImage], with_embedding: bool = False
     ) -> list[Result]:
         """One result an image, in order; all of one model version."""
         size = min(self._chunk_size, math.ceil(len(images) / self._workers))
@@ -68,7 +80,7 @@ class Predictor:
 
         async def lane() -> None:
             for start in starts:
-                chunk = partial(self._predict_chunk, model, images[start : start + size], with_features)
+                chunk = partial(self._predict_chunk, model, images[start : start + size], with_embedding)
                 results[start] = await anyio.to_thread.run_sync(chunk, limiter=self._threads)
 
         async with anyio.create_task_group() as lanes:
@@ -76,17 +88,18 @@ class Predictor:
                 lanes.start_soon(lane)
         return [result for start in sorted(results) for result in results[start]]
 
-    def _predict_chunk(self, model: LoadedModel, images: Sequence[ReadImage], with_features: bool) -> list[Result]:
-        decoded = [self._decode(read) for read in images]
+    def _predict_chunk(self, model: LoadedModel, images: Sequence[ReadImage], with_embedding: bool) -> list[Result]:
+        decoded = [self._decode(read, with_embedding) for read in images]
         good = [item for item in decoded if not isinstance(item, Problem)]
-        predictions = iter(self._infer(model, np.stack(good), with_features) if good else ())
+        predictions = iter(self._infer(model, good, with_embedding) if good else ())
         results = [item if isinstance(item, Problem) else next(predictions) for item in decoded]
         self._metrics.count_results(model.info.version, results)
         return results
 
-    def _decode(self, read: ReadImage) -> npt.NDArray[np.uint8] | Problem:
+    def _decode(self, read: ReadImage, hashed: bool) -> Decoded | Problem:
         try:
-            return to_model_input(open_image(read()))
+            data = read()
+            return Decoded(to_model_input(open_image(data)), hashlib.sha256(data).hexdigest() if hashed else "")
         except Problem as problem:
             return problem
         except InvalidImage as error:
@@ -95,16 +108,22 @@ class Predictor:
                     return Problem(status, name, _sentence(error))
             return Problem(422, "damaged-image", _sentence(error))
 
-    def _infer(self, model: LoadedModel, images: npt.NDArray[np.uint8], with_features: bool) -> Sequence[Prediction]:
+    def _infer(self, model: LoadedModel, images: Sequence[Decoded], with_embedding: bool) -> Sequence[Prediction]:
         classifier, version = model.classifier, model.info.version
+        pixels = np.stack([image.pixels for image in images])
         with self._metrics.inference_seconds.time():
-            if not with_features:
-                return [_prediction(classifier, version, row) for row in classifier.probabilities(images)]
-            probabilities, features = classifier.with_features(images)
-        rows = [None] * len(images) if features is None else features.tolist()
+            if not with_embedding:
+                return [_prediction(classifier, version, row) for row in classifier.probabilities(pixels)]
+            probabilities, embeddings = classifier.with_embeddings(pixels)
+        packed = [None] * len(images) if embeddings is None else [base64.b64encode(pack(row)) for row in embeddings]
         return [
-            PredictionWithFeatures(**_prediction(classifier, version, row).model_dump(), features=numbers)
-            for row, numbers in zip(probabilities, rows, strict=True)
+            PredictionWithEmbedding(
+                **_prediction(classifier, version, row).model_dump(),
+                content=image.content,
+                embedding=data and data.decode(),
+                embedding_method=classifier.embedding_method,
+            )
+            for row, image, data in zip(probabilities, images, packed, strict=True)
         ]
 
 

@@ -13,13 +13,14 @@ from api_serving.model_metadata import (
     InvalidModel,
     SelfTest,
     read_classes,
+    read_embedding_origin,
     read_reference,
     read_self_test,
 )
+from common.embeddings import EMBEDDING_SIZE, embedding_method
 from common.images import INPUT_SIDE
 
-FEATURES: Final = "drift_features"
-"""The output that drift is measured on; older graphs have none."""
+EMBEDDING: Final = "embedding"
 
 _TOLERANCE: Final = 1e-3
 """By how much a probability may differ from machine to machine: processors round sums in different orders."""
@@ -33,7 +34,8 @@ class Classifier:
 
     session: Any
     classes: tuple[str, ...]
-    has_features: bool = False
+    embedding_method: str | None = None
+    """Names what makes this graph's embeddings; None where it does not say, or has none."""
     reference: DriftReference | None = None
 
     def probabilities(self, images: npt.NDArray[np.uint8]) -> FloatArray:
@@ -41,12 +43,12 @@ class Classifier:
         (result,) = self.session.run(["probabilities"], {"image": images})
         return np.asarray(result, dtype=np.float32)
 
-    def with_features(self, images: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray | None]:
-        """Probabilities, and features float32 (N, 32) of the same run, or None where the graph gives none."""
-        if not self.has_features:
+    def with_embeddings(self, images: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray | None]:
+        """Probabilities, and embeddings float32 (N, 1280) of the same run, or None where there are none to keep."""
+        if self.embedding_method is None:
             return self.probabilities(images), None
-        probabilities, features = self.session.run(["probabilities", FEATURES], {"image": images})
-        return np.asarray(probabilities, dtype=np.float32), np.asarray(features, dtype=np.float32)
+        probabilities, embeddings = self.session.run(["probabilities", EMBEDDING], {"image": images})
+        return np.asarray(probabilities, dtype=np.float32), np.asarray(embeddings, dtype=np.float32)
 
     def warm_up(self, *sizes: int) -> None:
         """Run batches of these sizes, so that no request waits for the memory that a first run asks for."""
@@ -67,8 +69,9 @@ def load_classifier(file: Path, threads: int) -> Classifier:
     except Exception as error:  # onnxruntime has no common base for what a damaged file raises
         raise InvalidModel(f"onnxruntime cannot load it: {_first_line(error)}") from error
     metadata = session.get_modelmeta().custom_metadata_map
-    has_features = FEATURES in {output.name for output in session.get_outputs()}
-    classifier = Classifier(session, read_classes(metadata), has_features, read_reference(metadata))
+    origin = read_embedding_origin(metadata)
+    method = embedding_method(origin.backbone, origin.precision) if origin else None
+    classifier = Classifier(session, read_classes(metadata), method, read_reference(metadata))
     _try_out(classifier, read_self_test(metadata))
     return classifier
 
@@ -76,9 +79,9 @@ def load_classifier(file: Path, threads: int) -> Classifier:
 def _try_out(classifier: Classifier, test: SelfTest) -> None:
     noise = np.random.default_rng(test.seed).integers(0, 256, (test.images, INPUT_SIDE, INPUT_SIDE, 3), dtype=np.uint8)
     try:
-        result, features = classifier.with_features(noise)
+        result, embeddings = classifier.with_embeddings(noise)
     except Exception as error:
-        raise InvalidModel(f"it does not turn `image` into `probabilities`: {_first_line(error)}") from error
+        raise InvalidModel(f"it does not turn `image` into what it shall: {_first_line(error)}") from error
     if result.shape != (test.images, len(classifier.classes)):
         raise InvalidModel(
             f"it gives probabilities of shape {result.shape} for {test.images} images "
@@ -86,8 +89,12 @@ def _try_out(classifier: Classifier, test: SelfTest) -> None:
         )
     if not np.isfinite(result).all() or (result < 0).any() or not np.allclose(result.sum(axis=1), 1, atol=1e-3):
         raise InvalidModel("its probabilities are not finite, not negative numbers that sum to 1")
-    if features is not None and (features.ndim != 2 or len(features) != test.images or not np.isfinite(features).all()):
-        raise InvalidModel(f"its `{FEATURES}` are not one row of finite numbers an image")
+    if embeddings is not None and (
+        embeddings.shape != (test.images, EMBEDDING_SIZE) or not (np.abs(embeddings) <= np.finfo(np.float16).max).all()
+    ):
+        raise InvalidModel(
+            f"its `{EMBEDDING}` is not one row of {EMBEDDING_SIZE} numbers an image that float16 can hold"
+        )
     _compare(result, test)
 
 

@@ -25,6 +25,13 @@ class SelfTest(BaseModel):
     probabilities: list[list[FiniteFloat]] | None = None
 
 
+class EmbeddingOrigin(BaseModel):
+    """What computes the graph's `embedding`: the hash of the network, and what its numbers are computed in."""
+
+    backbone: str = Field(min_length=1)
+    precision: str = Field(min_length=1)
+
+
 class DriftReference(BaseModel):
     """The graph's own answers on held-out images of the newest day it was trained on; same order in both lists."""
 
@@ -34,6 +41,7 @@ class DriftReference(BaseModel):
     accuracy: Annotated[FiniteFloat, Field(ge=0, le=1, description="Share of these images that it got right")]
     confidences: list[FiniteFloat]
     features: list[list[FiniteFloat]]
+    projection: Annotated[str | None, Field(description="Names what made the features of embeddings")] = None
 
     @model_validator(mode="after")
     def _one_row_an_image(self) -> "DriftReference":
@@ -58,6 +66,11 @@ def read_classes(metadata: Mapping[str, str]) -> tuple[str, ...]:
 def read_self_test(metadata: Mapping[str, str]) -> SelfTest:
     """The pictures to try it with, and the answers to expect where the file has them. Raises `InvalidModel`."""
     return _read(metadata, "self_test", SelfTest) or SelfTest(seed=0, images=2)
+
+
+def read_embedding_origin(metadata: Mapping[str, str]) -> EmbeddingOrigin | None:
+    """None where the file does not say what its embeddings are. Raises `InvalidModel`."""
+    return _read(metadata, "embedding", EmbeddingOrigin)
 
 
 def read_reference(metadata: Mapping[str, str]) -> DriftReference | None:

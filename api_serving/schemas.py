@@ -30,7 +30,9 @@ class BatchRequest(BaseModel):
     )
 
     items: Annotated[list[ImageReference], Field(min_length=1, max_length=MAX_BATCH)]
-    with_features: Annotated[bool, Field(description="Add to each prediction what drift is measured on")] = False
+    with_embedding: Annotated[
+        bool, Field(description="Add to each prediction what the network made of the picture")
+    ] = False
 
 
 class Prediction(BaseModel):
@@ -42,10 +44,14 @@ class Prediction(BaseModel):
     model_version: Annotated[str, Field(description="Version in the registry", examples=["3"])]
 
 
-class PredictionWithFeatures(Prediction):
-    """The same with what drift is measured on."""
+class PredictionWithEmbedding(Prediction):
+    """The same with what the network made of the picture, to be kept for whoever asks later."""
 
-    features: Annotated[list[float] | None, Field(description="32 numbers; null where the model gives none")]
+    content: Annotated[str, Field(description="SHA-256 of the file's bytes, in hexadecimal")]
+    embedding: Annotated[
+        str | None, Field(description="Base64 of 1280 little-endian float16; null where the model gives none")
+    ]
+    embedding_method: Annotated[str | None, Field(description="Names what made it; others cannot be compared with it")]
 
 
 class ProblemDetails(BaseModel):
@@ -60,7 +66,7 @@ class ProblemDetails(BaseModel):
 class BatchResponse(BaseModel):
     """One prediction or problem an item, in the order asked."""
 
-    results: list[PredictionWithFeatures | Prediction | ProblemDetails]
+    results: list[PredictionWithEmbedding | Prediction | ProblemDetails]
 
 
 class ModelInfo(BaseModel):

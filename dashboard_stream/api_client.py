@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import httpx
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import Base64Bytes, BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
 
+from common.embeddings import EMBEDDING_BYTES
 from common.rows import CargoRow
 
 CONTENT_STATUSES = frozenset({400, 413, 415, 422})
@@ -19,18 +20,20 @@ class ApiAway(Exception):
     """No answer now; the same request may succeed later."""
 
 
-Feature = Annotated[float, Field(ge=-3e38, le=3e38)]
-"""Within what PostgreSQL's `real` holds."""
+Embedding = Annotated[Base64Bytes, Field(min_length=EMBEDDING_BYTES, max_length=EMBEDDING_BYTES)]
+"""As the table keeps it; travels as base64."""
 
 
 class Answer(BaseModel):
-    """A prediction. `features` are what the drift monitor compares; None where the model gives none."""
+    """A prediction, with what the network made of the picture; None where nobody asked, or the model gives none."""
 
     target: int = Field(ge=-(2**31), lt=2**31)
     class_name: str
     confidence: float = Field(ge=0, le=1)
     model_version: str
-    features: list[Feature] | None = None
+    content: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = None
+    embedding: Embedding | None = None
+    embedding_method: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
 
 class _Problem(BaseModel):
@@ -63,10 +66,13 @@ class TryLater:
 class PredictionApi:
     """A client of `POST /predict/batch`. Raises `ApiAway` when the request should be sent again later."""
 
-    def __init__(self, url: str, timeout_s: float, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, timeout_s: float, with_embedding: bool, transport: httpx.BaseTransport | None = None
+    ) -> None:
         # A short wait for the connection: a machine that is gone must not hold the batch for the whole timeout.
         timeout = httpx.Timeout(timeout_s, connect=5.0)
         # The address is the operator's word: no proxy of the environment in between.
+        self._with_embedding = with_embedding
         self._client = httpx.Client(base_url=url, timeout=timeout, transport=transport, trust_env=False)
 
     def check(self) -> None:
@@ -82,7 +88,7 @@ class PredictionApi:
         row that is guilty.
         """
         items = [{"image_path": row.image_path, "dataset": row.dataset} for row in rows]
-        response = self._send("POST", "/predict/batch", {"items": items, "with_features": True})
+        response = self._send("POST", "/predict/batch", {"items": items, "with_embedding": self._with_embedding})
         if response.status_code == httpx.codes.OK:
             return _results(response, len(rows))
         if response.status_code not in CONTENT_STATUSES:

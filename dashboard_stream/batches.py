@@ -42,7 +42,18 @@ class Prediction:
     confidence: float
     model_version: str
     predicted_at: datetime
-    features: list[float] | None = None
+    content: str | None = None
+    """SHA-256 of the picture's bytes."""
+    embedding: bytes | None = None
+    """1280 little-endian float16."""
+    embedding_method: str | None = None
+
+    @property
+    def kept(self) -> tuple[int, str, str, bytes] | None:
+        """The row's entry among the kept embeddings; None where there is nothing to keep."""
+        if self.content is None or self.embedding is None or self.embedding_method is None:
+            return None
+        return self.row.id, self.content, self.embedding_method, self.embedding
 
 
 @dataclass(frozen=True)

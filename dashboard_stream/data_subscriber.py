@@ -86,8 +86,8 @@ def main() -> None:
     lag.start()
 
     database = TargetDatabase(settings.target_database_url)
-    store = PredictionStore(database)
-    api = PredictionApi(settings.api_url, settings.api_timeout_s)
+    store = PredictionStore(database, settings.kept_embeddings)
+    api = PredictionApi(settings.api_url, settings.api_timeout_s, with_embedding=settings.kept_embeddings > 0)
     letters = DeadLetterTopic(settings.kafka_bootstrap_servers)
     reader = TopicReader(settings.kafka_bootstrap_servers, settings.session_timeout_s, stop)
     try:

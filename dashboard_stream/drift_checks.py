@@ -54,19 +54,18 @@ class Detectors:
             rng = np.random.default_rng(SEED)
             self._usual = float(np.mean([1 - confidence for confidence in reference.confidences]))
             self._confidence = confidence_threshold(reference.confidences, window, rng)
-            if reference.features:
+            if reference.comparable:
                 self._mmd = MaximumMeanDiscrepancy(reference.features, window, rng)
 
     def check(self, rows: Sequence[Predicted]) -> list[Check]:
-        """A full window's checks; accuracy where a row has its label, MMD where all have their features."""
+        """A full window's checks; accuracy where a row has its label, MMD where all have their embeddings."""
         score = float(np.mean([1 - row.confidence for row in rows]))
         checks = [Check("confidence", score, self._usual, self._confidence)]
         if labelled := [row for row in rows if row.label is not None]:
             wrong = sum(row.target != row.label for row in labelled)
             usual = 1 - self._reference.accuracy if self._reference else None
             checks.append(Check("accuracy", wrong / len(labelled), usual, self._accuracy(len(labelled))))
-        width = self._reference.width if self._reference else None
-        features = [row.features for row in rows if row.features is not None and len(row.features) == width]
+        features = [row.features for row in rows if row.features is not None]
         if self._mmd is not None and len(features) == len(rows):
             checks.append(Check("mmd", self._mmd.score(features), 0.0, self._mmd.threshold))
         return checks

@@ -16,8 +16,6 @@ from dashboard_stream.target_database import DatabaseAway
 ASK_AGAIN_S = 5.0
 """Pause before the API is asked again for a reference that it did not have."""
 
-PRUNE_EVERY_ROWS = 2000
-
 
 class References(Protocol):
     """See `ReferenceApi`."""
@@ -66,7 +64,6 @@ class DriftCounter:
         self._detectors: Detectors | None = None
         self._ask_again_at = 0.0
         self._calm: Counter[Detector] = Counter()
-        self._until_prune = 0
         if version := self._window.model_version:
             self._calm.update({detector: self._store.calm_checks(version, detector) for detector in RAISING})
         self._resumed = True
@@ -85,10 +82,6 @@ class DriftCounter:
             self._counted.popleft()
         if due:
             self._check(self._detectors, self._place)
-        self._until_prune -= 1
-        if self._until_prune < 0:
-            self._store.prune()
-            self._until_prune = PRUNE_EVERY_ROWS
 
     def _detectors_of(self, version: str) -> Detectors:
         try:

@@ -3,9 +3,10 @@
 from typing import Self
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
-from dashboard_stream.api_client import ApiAway, Feature
+from common.embeddings import FEATURES, PROJECTION
+from dashboard_stream.api_client import ApiAway
 
 
 class NoReference(Exception):
@@ -13,13 +14,17 @@ class NoReference(Exception):
 
 
 class Reference(BaseModel):
-    """The model's own answers on held-out images of its newest training day. Features may be left out."""
+    """The model's own answers on held-out images of its newest training day. Features may be left out.
+
+    `projection` names what made them of embeddings: another one's cannot be compared with what is projected here.
+    """
 
     model_version: str
     dataset: str
     accuracy: float = Field(ge=0, le=1)
     confidences: list[float] = Field(min_length=2)
-    features: list[list[Feature]] = []
+    features: list[list[FiniteFloat]] = []
+    projection: str | None = None
 
     @model_validator(mode="after")
     def _features_are_a_matrix(self) -> Self:
@@ -28,9 +33,9 @@ class Reference(BaseModel):
         return self
 
     @property
-    def width(self) -> int:
-        """Features an image."""
-        return len(self.features[0]) if self.features else 0
+    def comparable(self) -> bool:
+        """Whether its features can be compared with those of predictions."""
+        return self.projection == PROJECTION and bool(self.features) and len(self.features[0]) == FEATURES
 
 
 class ReferenceApi:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
+from common.embeddings import EMBEDDING_BYTES, project, unpack
 from dashboard_stream.drift_checks import RAISING, Check, Detector, evidence
 from dashboard_stream.drift_window import Predicted, Window
 from dashboard_stream.target_database import DatabaseAway, TargetDatabase
@@ -15,12 +16,12 @@ LATE = timedelta(seconds=60)
 """A row may be stored so long after one that was predicted later: another subscriber was faster."""
 
 PAGE_ROWS = 500
-KEPT_FEATURES = 20_000
+"""Some 1.3 MB with their embeddings."""
 
 COLUMNS = """
-select p.id, p.predicted_at, p.dataset, p.image_path, p.target, p.label, p.confidence, p.model_version, f.features
+select p.id, p.predicted_at, p.dataset, p.image_path, p.target, p.label, p.confidence, p.model_version, e.embedding
 from cargo_prediction p
-left join cargo_prediction_features f on f.id = p.id and f.model_version = p.model_version
+left join cargo_prediction_embedding e on e.id = p.id
 """
 
 NEWER = f"""{COLUMNS}
@@ -79,11 +80,6 @@ insert into drift_cursor (predicted_at, id) values (%s, %s)
 on conflict (one) do update set predicted_at = excluded.predicted_at, id = excluded.id
 """
 
-PRUNE = f"""
-delete from cargo_prediction_features
-where id < (select id from cargo_prediction_features order by id desc limit 1 offset {KEPT_FEATURES - 1})
-"""  # noqa: S608 - our own constants
-
 ALONE = "select pg_try_advisory_lock(hashtext('drift monitor of ' || current_schema()))"
 
 Place = tuple[datetime, int]
@@ -121,7 +117,7 @@ class DriftStore:
             if place is None:
                 return Progress(None, [], [])
             cursor.execute(UP_TO, (*place, window))
-            rows = [Predicted(*row) for row in cursor]
+            rows = _predicted(cursor)
             cursor.execute(COUNTED, (place[0] - LATE, *place))
             return Progress(place, rows[::-1], cursor.fetchall())
 
@@ -133,7 +129,7 @@ class DriftStore:
             else:
                 places = {"since": place[0] - LATE, "predicted_at": place[0], "id": place[1], "counted": list(counted)}
                 cursor.execute(NEWER, places)
-            return [Predicted(*row) for row in cursor]
+            return _predicted(cursor)
 
     def calm_checks(self, version: str, detector: Detector) -> int:
         """Checks with a threshold since the last one that was not calm."""
@@ -163,10 +159,15 @@ class DriftStore:
             cursor.execute(MOVE_CURSOR, place)
         return began
 
-    def prune(self) -> None:
-        """Remove features that are older than the last `KEPT_FEATURES`."""
-        with self._database.transaction() as cursor:
-            cursor.execute(PRUNE)
+
+def _predicted(cursor: Cursor) -> list[Predicted]:
+    rows = cursor.fetchall()
+    kept = [index for index, row in enumerate(rows) if row[-1] is not None and len(row[-1]) == EMBEDDING_BYTES]
+    features: dict[int, list[float]] = {}
+    if kept:
+        embeddings = unpack(b"".join(bytes(rows[index][-1]) for index in kept))
+        features = dict(zip(kept, project(embeddings).tolist(), strict=True))
+    return [Predicted(*(*row[:-1], features.get(index))) for index, row in enumerate(rows)]
 
 
 def _before_the_last(cursor: Cursor, rows: int) -> Place | None:

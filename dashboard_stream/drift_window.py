@@ -8,7 +8,7 @@ from datetime import datetime
 
 @dataclass(frozen=True)
 class Predicted:
-    """A row of `cargo_prediction`, with its features where the model gave some."""
+    """A row of `cargo_prediction`, with what drift is measured on."""
 
     id: int
     predicted_at: datetime
@@ -18,7 +18,8 @@ class Predicted:
     label: int | None
     confidence: float
     model_version: str
-    features: list[float] | None
+    features: list[float] | None = None
+    """Of its embedding, 32; None where none is kept."""
 
     @property
     def place(self) -> tuple[datetime, int]:

@@ -22,10 +22,18 @@ where (stored.dataset, stored.image_path, stored.label)
 returning id
 """
 
-UPSERT_FEATURES = """
-insert into cargo_prediction_features (id, model_version, features) values %s
-on conflict (id) do update set model_version = excluded.model_version, features = excluded.features
+UPSERT_EMBEDDINGS = """
+insert into cargo_prediction_embedding (id, content, method, embedding) values %s
+on conflict (id) do update set
+    content = excluded.content, method = excluded.method, embedding = excluded.embedding
 """
+
+PRUNE = """
+delete from cargo_prediction_embedding
+where id <= (select id from cargo_prediction_embedding order by id desc limit 1 offset %s)
+"""
+PRUNE_EVERY_ROWS = 1000
+"""Rows from one pruning to the next: so many more than are to be kept there may be."""
 
 # Which letters are news: not recorded yet, and no message delivered again whose row has its prediction.
 NEWS = """
@@ -67,14 +75,15 @@ class RowsRefused(Exception):
 class PredictionStore:
     """What the subscriber writes. Each method is one transaction, bears repetition, and raises `DatabaseAway`."""
 
-    def __init__(self, database: TargetDatabase) -> None:
-        self._database = database
+    def __init__(self, database: TargetDatabase, kept_embeddings: int) -> None:
+        self._database, self._kept_embeddings = database, kept_embeddings
+        self._until_prune = 0
 
     def check(self) -> None:
         """Return if the tables are there."""
         with self._database.transaction() as cursor:
             cursor.execute(
-                "select from cargo_prediction limit 0; select from cargo_prediction_features limit 0;"
+                "select from cargo_prediction limit 0; select from cargo_prediction_embedding limit 0;"
                 " select from cargo_dead_letter limit 0"
             )
 
@@ -93,11 +102,18 @@ class PredictionStore:
             with self._database.transaction() as cursor:
                 new = _upsert(cursor, predictions)
                 _record(cursor, letters)
+                self._prune(cursor, len(new))
                 return new
         except ROW_AT_FAULT as error:
             if reasons := self._refused(predictions):
                 raise RowsRefused(reasons) from error
             raise
+
+    def _prune(self, cursor: Cursor, stored: int) -> None:
+        self._until_prune -= stored
+        if self._until_prune <= 0:
+            cursor.execute(PRUNE, (self._kept_embeddings,))
+            self._until_prune = PRUNE_EVERY_ROWS
 
     def _refused(self, predictions: Sequence[Prediction]) -> dict[int, str]:
         """Try each prediction alone and take it back; the reasons of those that fail."""
@@ -125,23 +141,23 @@ def _upsert(cursor: Cursor, predictions: Sequence[Prediction]) -> set[int]:
     ]
     _delete(cursor, "cargo_dead_letter", (p.row.id for p in predictions))
     new = {number for (number,) in execute_values(cursor, UPSERT, values, page_size=len(values), fetch=True)}
-    _upsert_features(cursor, [prediction for prediction in predictions if prediction.row.id in new])
+    _upsert_embeddings(cursor, [prediction for prediction in predictions if prediction.row.id in new])
     return new
 
 
-def _upsert_features(cursor: Cursor, predictions: Sequence[Prediction]) -> None:
-    # A row predicted anew by a model without features must not keep those of its former content.
-    _delete(cursor, "cargo_prediction_features", (p.row.id for p in predictions if p.features is None))
-    values = [(p.row.id, p.model_version, p.features) for p in predictions if p.features is not None]
+def _upsert_embeddings(cursor: Cursor, predictions: Sequence[Prediction]) -> None:
+    # A row predicted anew by a model that gives none must not keep that of its former content.
+    _delete(cursor, "cargo_prediction_embedding", (p.row.id for p in predictions if p.kept is None))
+    values = [prediction.kept for prediction in predictions if prediction.kept is not None]
     if values:
-        execute_values(cursor, UPSERT_FEATURES, values, page_size=len(values))
+        execute_values(cursor, UPSERT_EMBEDDINGS, values, page_size=len(values))
 
 
 def _record(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
     # The row changed since: what was stored speaks of its former content.
     changed = [letter.row.id for letter in letters if letter.row]
     _delete(cursor, "cargo_prediction", changed)
-    _delete(cursor, "cargo_prediction_features", changed)
+    _delete(cursor, "cargo_prediction_embedding", changed)
     _delete(cursor, "cargo_dead_letter", changed)
     # One by one, readable ones first: each looks at what is recorded about its row by then.
     for letter in sorted(letters, key=lambda letter: letter.row is None):

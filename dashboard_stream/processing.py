@@ -88,7 +88,7 @@ class Processor:
         postponed = ""
         for (item, row), answer in zip(pending, answers, strict=True):
             if isinstance(answer, Answer):
-                item.outcome = Prediction(row, **answer.model_dump(), predicted_at=predicted_at)
+                item.outcome = Prediction(row, **dict(answer), predicted_at=predicted_at)
             elif isinstance(answer, Refusal):
                 item.refuse("refused by the API", answer.reason)
             else:

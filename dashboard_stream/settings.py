@@ -23,6 +23,8 @@ class Settings(StageSettings):
     """Longest wait for the answer to one batch; a cold API on a busy machine takes several seconds."""
     batch_rows: int = Field(default=256, ge=1, le=256)
     """Most rows in one request to the API, which accepts 256; of a slow one fewer are asked at once."""
+    kept_embeddings: int = Field(default=20_000, ge=0)
+    """Rows whose embedding is kept for training, judging and the drift monitor, 2.8 kB each; 0 = none."""
     session_timeout_s: float = Field(default=10.0, ge=1)
     """How long the partitions of a killed subscriber stay with it; the broker sets the least, 6 unless configured."""
     health_host: str = "127.0.0.1"

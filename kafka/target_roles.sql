@@ -10,11 +10,10 @@ grant select, insert, update on cargo to sinkuser, reconcileruser;
 
 -- The subscriber stores outcomes; one that replaces another removes it.
 grant select, insert, update, delete on cargo_prediction, cargo_dead_letter to writeruser;
-grant select, insert, update, delete on cargo_prediction_features, cargo_prediction_embedding to writeruser;
+grant select, insert, update, delete on cargo_prediction_embedding to writeruser;
 
--- The drift monitor reads predictions, and writes what it finds; it removes features that nobody looks at any more.
+-- The drift monitor reads predictions and their embeddings, and writes what it finds.
 grant select on cargo_prediction, cargo_prediction_embedding to monitoruser;
-grant select, delete on cargo_prediction_features to monitoruser;
 grant select, insert, update on drift, drift_alarm, drift_cursor to monitoruser;
 
 -- The adapter reads alarms, labelled rows and their embeddings, and writes what its training runs came to.

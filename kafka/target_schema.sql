@@ -60,13 +60,6 @@ begin
 end
 $$;
 
--- What the drift monitor compares beside the confidence; no row where the model gives no features.
-create table if not exists cargo_prediction_features (
-    id bigint primary key,
-    model_version text not null,
-    features real[] not null
-);
-
 -- One row for each look of a detector at the last predictions of one model version.
 create table if not exists drift (
     model_version text not null,
@@ -150,7 +143,7 @@ begin
     if exists (select from pg_roles where rolname = 'dashboardreader') then
         execute format('grant usage on schema %I to dashboardreader', current_schema());
         grant select on cargo, cargo_prediction, cargo_dead_letter to dashboardreader;
-        grant select on cargo_prediction_embedding, cargo_prediction_features, drift, drift_alarm, adaptation to dashboardreader;
+        grant select on cargo_prediction_embedding, drift, drift_alarm, adaptation to dashboardreader;
     end if;
 end
 $$;

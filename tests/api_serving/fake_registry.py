@@ -67,9 +67,9 @@ class FakeRegistry(Registry):
         self.open.set()
 
     def add(self, version: int, promote: bool = True, **parameters: Any) -> Path:
-        """Register a tiny model whose features are its version."""
+        """Register a tiny model whose embeddings are its version."""
         self.folder.mkdir(exist_ok=True)
-        file = tiny_model.build(self.folder / f"{version}.onnx", **({"features": float(version)} | parameters))
+        file = tiny_model.build(self.folder / f"{version}.onnx", **({"embedding": float(version)} | parameters))
         if promote:
             self.alias = str(version)
         return file

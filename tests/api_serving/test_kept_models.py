@@ -15,7 +15,7 @@ def keep(kept: KeptModels, scratch: Path, version: str) -> None:
     """As the API does: from disk where it is, else from a fresh file."""
     found = kept.find(version, f"run-{version}")
     if found is None:
-        file = tiny_model.build(scratch / "built.onnx", features=float(version))
+        file = tiny_model.build(scratch / "built.onnx", embedding=float(version))
         found = file, tiny_model.info_for(file, version, f"run-{version}")
     kept.keep(*found)
 

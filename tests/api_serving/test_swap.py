@@ -58,7 +58,7 @@ def truncated(file: Path) -> None:
         ({"outputs": 4}, None, "probabilities of shape (2, 4)"),
         ({"classes": ["red", "green", "blue"]}, None, "Restart the API to take it over on purpose"),
         ({"classes": ["blue", "green"], "outputs": 2}, None, "do not begin with the served ones"),
-        ({"features": float("inf")}, None, "not one row of finite numbers"),
+        ({"embedding": float("inf")}, None, "is not one row of 1280 numbers"),
         (
             {"metadata": {"self_test": '{"seed": 0, "images": 2, "probabilities": [[1, 0, 0], [1, 0, 0]]}'}},
             None,

@@ -1,5 +1,6 @@
 """Swaps while requests keep coming: none fails, none is answered by two versions, and nothing is left in memory."""
 
+import base64
 import gc
 import threading
 import weakref
@@ -10,6 +11,7 @@ import httpx
 
 from api_serving.app import create_app
 from api_serving.settings import Settings
+from common.embeddings import unpack
 from common.waiting import wait_until
 from tests.api_serving.fake_registry import Api, FakeRegistry
 from tests.api_serving.running import running
@@ -20,15 +22,16 @@ BATCH = {"items": [{"image_path": f"{colour}/{colour}_1.jpg"} for colour in ("re
 
 
 def ask_until(stop: threading.Event, client: httpx.Client) -> list[int]:
-    """The versions that answered, in order. Each answer must be one version's own: its features are its number."""
+    """The versions that answered, in order. Each answer must be one version's own: its embeddings are its number."""
     versions = []
     while not stop.is_set():
-        answer = client.post("/predict/batch", json=BATCH | {"with_features": True})
+        answer = client.post("/predict/batch", json=BATCH | {"with_embedding": True})
         assert answer.status_code == 200, answer.text
         results = answer.json()["results"]
         [version] = {item["model_version"] for item in results}
         assert [item["class_name"] for item in results] == ["red", "green", "blue"] * 4
-        assert {number for item in results for number in item["features"]} == {float(version)}
+        embeddings = unpack(b"".join(base64.b64decode(item["embedding"]) for item in results))
+        assert set(embeddings.ravel().tolist()) == {float(version)}
         versions.append(int(version))
     return versions
 

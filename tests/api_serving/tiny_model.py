@@ -14,6 +14,7 @@ from api_serving.model_disk import write_model
 from api_serving.schemas import ModelInfo
 
 CLASSES = ["blue", "green", "red"]
+ORIGIN = {"backbone": "mean colour", "precision": "float32"}
 
 
 def build(
@@ -23,13 +24,13 @@ def build(
     probabilities: str = "probabilities",
     activation: str = "Softmax",
     batch: str | int = "N",
-    features: float | None = None,
-    features_rank: int = 2,
+    embedding: float | None = None,
+    embedding_rank: int = 2,
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
     """Write the classifier to `file`; class 0 is the bluest picture. The parameters make broken ones.
 
-    With `features` it gives 32 of them a picture, all of that value.
+    With `embedding` it says what its embeddings are: 1280 numbers a picture, all of that value.
     """
     weights = np.zeros((3, outputs), np.float32)
     for index in range(min(3, outputs)):
@@ -40,27 +41,24 @@ def build(
         helper.make_node("ReduceMean", ["pixels", "axes"], ["colour"], keepdims=0),
         helper.make_node("MatMul", ["colour", "weights"], ["scores"]),
         helper.make_node(activation, ["scores"], [probabilities]),
-        helper.make_node("MatMul", ["colour", "projection"], ["embedding"]),
+        helper.make_node("MatMul", ["colour", "nothing"], ["zeros"]),
+        helper.make_node("Add", ["zeros", "value"], ["embedding"]),
     ]
     answers = [
         helper.make_tensor_value_info(probabilities, TensorProto.FLOAT, [batch, outputs]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, [batch, 1280]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, None),
     ]
     constants = [
         numpy_helper.from_array(np.array([1, 2], np.int64), "axes"),
         numpy_helper.from_array(weights, "weights"),
-        numpy_helper.from_array(np.ones((3, 1280), np.float32), "projection"),
+        numpy_helper.from_array(np.zeros((3, 1280), np.float32), "nothing"),
+        numpy_helper.from_array(np.full((1,) * embedding_rank, embedding or 0, np.float32), "value"),
     ]
-    if features is not None:
-        nodes.append(helper.make_node("MatMul", ["colour", "nothing"], ["zeros"]))
-        nodes.append(helper.make_node("Add", ["zeros", "features"], ["drift_features"]))
-        constants.append(numpy_helper.from_array(np.zeros((3, 32), np.float32), "nothing"))
-        constants.append(numpy_helper.from_array(np.full((1,) * features_rank, features, np.float32), "features"))
-        answers.append(helper.make_tensor_value_info("drift_features", TensorProto.FLOAT, None))
     images = helper.make_tensor_value_info("image", TensorProto.UINT8, shape)
     graph = helper.make_graph(nodes, "tiny", [images], answers, constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    properties = dict(metadata or {})
+    properties = {} if embedding is None else {"embedding": json.dumps(ORIGIN)}
+    properties |= metadata or {}
     if classes is not None:
         properties["classes"] = classes if isinstance(classes, str) else json.dumps(classes)
     helper.set_model_props(model, properties)

@@ -36,6 +36,6 @@ def make_api() -> MakeApi:
         def handle(request: httpx.Request) -> httpx.Response:
             return answer(json.loads(request.content)["items"])
 
-        return PredictionApi("http://api", 5.0, httpx.MockTransport(handle))
+        return PredictionApi("http://api", 5.0, True, httpx.MockTransport(handle))
 
     return make

@@ -1,3 +1,4 @@
+import base64
 import json
 from collections.abc import Callable
 from itertools import count
@@ -33,15 +34,22 @@ def test_answers_and_refusals_in_order(make_api: MakeApi, rows: list[CargoRow]) 
     assert all(isinstance(result, Answer) and result.target == 4 for result in results[:3] + results[4:])
 
 
-def test_features_are_asked_for_and_may_be_left_out(rows: list[CargoRow]) -> None:
+EMBEDDING = bytes(range(256)) * 10
+KEPT = {"content": "0" * 64, "embedding": base64.b64encode(EMBEDDING).decode(), "embedding_method": "one"}
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_embeddings_are_asked_for_and_may_be_left_out(rows: list[CargoRow], wanted: bool) -> None:
     def handle(request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content)
-        assert body["with_features"] is True
+        assert body["with_embedding"] is wanted
         plain, null, full = map(prediction, body["items"])
-        return httpx.Response(200, json={"results": [plain, null | {"features": None}, full | {"features": [0.5, -1]}]})
+        return httpx.Response(200, json={"results": [plain, null | dict.fromkeys(KEPT), full | KEPT]})
 
-    results = PredictionApi("http://api", 5, httpx.MockTransport(handle)).predict(rows[:3])
-    assert [result.features for result in results if isinstance(result, Answer)] == [None, None, [0.5, -1.0]]
+    results = PredictionApi("http://api", 5, wanted, httpx.MockTransport(handle)).predict(rows[:3])
+    answers = [result for result in results if isinstance(result, Answer)]
+    assert [answer.embedding for answer in answers] == [None, None, EMBEDDING]
+    assert [answer.content for answer in answers] == [None, None, "0" * 64]
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
@@ -62,7 +70,7 @@ def test_only_the_guilty_rows_are_refused(guilty: set[int], size: int, status: i
         CargoRow.model_validate({"id": n, "timestamp": "2026-01-01T00:00:00Z", "dataset": "d", "image_path": str(n)})
         for n in range(size)
     ]
-    results = PredictionApi("http://api", 5, httpx.MockTransport(handle)).predict(rows)
+    results = PredictionApi("http://api", 5, True, httpx.MockTransport(handle)).predict(rows)
     assert [isinstance(result, Refusal) for result in results] == [n in guilty for n in range(size)]
 
 
@@ -80,6 +88,14 @@ def raise_error(error: Exception) -> Callable[[list[dict[str, str]]], httpx.Resp
         lambda items: httpx.Response(502, text="<html>"),
         lambda items: httpx.Response(200, text="<html>"),
         lambda items: httpx.Response(200, json={"results": []}),
+        *(
+            lambda items, change=change: httpx.Response(200, json={"results": [prediction(i) | change for i in items]})
+            for change in (
+                KEPT | {"embedding": base64.b64encode(EMBEDDING[2:]).decode()},
+                KEPT | {"embedding": "not base64"},
+                KEPT | {"content": "F" * 64},
+            )
+        ),
         lambda items: httpx.Response(200, json={"results": [{"target": "many"}] * len(items)}),
         lambda items: httpx.Response(200, json={"results": [prediction(i) | {"target": 2**40} for i in items]}),
         raise_error(httpx.ConnectError("refused")),
@@ -98,7 +114,7 @@ def test_check_asks_for_readiness() -> None:
     statuses = (503, 200)
     calls = count()
     transport = httpx.MockTransport(lambda request: httpx.Response(statuses[next(calls)], json=problem(503)))
-    api = PredictionApi("http://api", 5, transport)
+    api = PredictionApi("http://api", 5, True, transport)
     with pytest.raises(ApiAway, match="Title: detail"):
         api.check()
     api.check()

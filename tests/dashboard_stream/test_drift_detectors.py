@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.embeddings import PROJECTION
 from dashboard_stream.drift_checks import Detectors, evidence
 from dashboard_stream.drift_detectors import (
     ACCURACY_LEVEL,
@@ -153,6 +154,7 @@ REFERENCE = Reference(
     accuracy=0.95,
     confidences=confidences(120).tolist(),
     features=features(120, 0).tolist(),
+    projection=PROJECTION,
 )
 
 
@@ -165,8 +167,8 @@ def test_a_window_is_checked_by_every_detector_that_has_what_it_needs() -> None:
     assert not found["accuracy"].alarm
     unlabelled = [predicted(n, label=None, features=[0.0] * 32 if n else None) for n in range(WINDOW)]
     assert [check.detector for check in Detectors(REFERENCE, WINDOW).check(unlabelled)] == ["confidence"]
-    narrow = [predicted(n, label=None, features=[0.0] * 3) for n in range(WINDOW)]
-    assert [check.detector for check in Detectors(REFERENCE, WINDOW).check(narrow)] == ["confidence"]
+    older = REFERENCE.model_copy(update={"projection": None})
+    assert [check.detector for check in Detectors(older, WINDOW).check(rows)] == ["confidence", "accuracy"]
 
 
 def test_without_a_reference_there_are_scores_and_no_alarms() -> None:

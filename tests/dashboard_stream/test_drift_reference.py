@@ -1,6 +1,7 @@
 import httpx
 import pytest
 
+from common.embeddings import FEATURES, PROJECTION
 from dashboard_stream.api_client import ApiAway
 from dashboard_stream.drift_reference import NoReference, Reference, ReferenceApi
 
@@ -15,9 +16,12 @@ def ask(status: int, body: object) -> Reference:
 
 
 def test_the_reference_may_have_features() -> None:
-    assert ask(200, GOOD).width == 0
-    found = ask(200, GOOD | {"features": [[1, 2], [3, 4]]})
-    assert (found.model_version, found.width) == ("3", 2)
+    features = {"features": [[1.0] * FEATURES, [2.0] * FEATURES]}
+    assert not ask(200, GOOD).comparable
+    assert not ask(200, GOOD | features).comparable, "of an older model, which does not say what they are"
+    assert not ask(200, GOOD | features | {"projection": "another"}).comparable
+    assert not ask(200, GOOD | {"features": [[1], [2]], "projection": PROJECTION}).comparable
+    assert ask(200, GOOD | features | {"projection": PROJECTION}).comparable
 
 
 def test_a_model_may_have_none() -> None:
@@ -26,7 +30,7 @@ def test_a_model_may_have_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"confidences": [1.0]}, {"accuracy": 2}, {"features": [[1], [1, 2]]}, {"features": [[1e40]]}]
+    "change", [{"confidences": [1.0]}, {"accuracy": 2}, {"features": [[1], [1, 2]]}, {"features": [["x"]]}]
 )
 def test_what_is_not_understood_is_none(change: dict[str, object]) -> None:
     """Waiting would not mend it."""

@@ -10,8 +10,10 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from kafka import KafkaConsumer
@@ -25,12 +27,13 @@ from common.settings import local_port
 from common.waiting import wait_until
 from dashboard_stream.batches import DeadLetter, Message, Partition, Prediction
 from dashboard_stream.dead_letter_topic import DeadLetterTopic
-from dashboard_stream.prediction_store import PredictionStore, RowsRefused
+from dashboard_stream.prediction_store import PRUNE_EVERY_ROWS, PredictionStore, RowsRefused
 from dashboard_stream.target_database import DatabaseAway, TargetDatabase
 from data_generate.manifests import read_manifest
 from tests.conftest import Stack
 
 PLACE = Partition("rows", 1)
+KEPT = 100
 NOW = datetime(2026, 11, 21, 4, 35, 23, 123456, UTC)
 
 
@@ -41,7 +44,7 @@ class Target:
         self._connection = connect(url, "test")
         apply_schema(self._connection, REPOSITORY / "kafka" / "target_schema.sql")
         self.database = TargetDatabase(url)
-        self.store = PredictionStore(self.database)
+        self.store = PredictionStore(self.database, KEPT)
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
         with self._connection, self._connection.cursor() as cursor:
@@ -80,10 +83,11 @@ def row(row_id: int, image_path: str = "wood/a.jpg", target: int | None = 4) -> 
     return CargoRow(id=row_id, timestamp=NOW, dataset="monday", image_path=image_path, target=target)
 
 
-def predicted(
-    cargo: CargoRow, model_version: str = "1", target: int = 4, features: list[float] | None = None
-) -> Prediction:
-    return Prediction(cargo, target, "wood", 0.75, model_version, NOW, features)
+def predicted(cargo: CargoRow, model_version: str = "1", target: int = 4, embedding: bytes | None = None) -> Prediction:
+    prediction = Prediction(cargo, target, "wood", 0.75, model_version, NOW)
+    if embedding is None:
+        return prediction
+    return replace(prediction, content="c0ffee", embedding=embedding, embedding_method="one")
 
 
 def dead(offset: int, cargo: CargoRow | None = None, row_id: int | None = None) -> DeadLetter:
@@ -111,20 +115,35 @@ def test_a_changed_row_is_predicted_anew(target: Target, changed: CargoRow) -> N
     assert target.predictions() == [(1, changed.image_path, "2")]
 
 
-def test_features_follow_the_prediction_that_is_stored(target: Target) -> None:
-    def features() -> list[tuple[object, ...]]:
-        return target.query("select id, model_version, features from cargo_prediction_features order by id")
+def embeddings(target: Target) -> list[tuple[int, bytes]]:
+    rows = target.query("select id, content, method, embedding from cargo_prediction_embedding order by id")
+    assert all(row[1:3] == ("c0ffee", "one") for row in rows)
+    return [(cast("int", row[0]), bytes(cast("memoryview", row[3]))) for row in rows]
 
-    target.store.write([predicted(row(1), "1", features=[0.5, -1.0]), predicted(row(2), "1")], [])
-    assert features() == [(1, "1", [0.5, -1.0])]
-    target.store.write([predicted(row(1), "2", features=[9.0]), predicted(row(2), "2", features=[9.0])], [])
-    assert features() == [(1, "1", [0.5, -1.0])], "delivered again: the first prediction stays"
-    target.store.write([predicted(row(1, target=3), "2", features=[2.0]), predicted(row(3), features=[3.0])], [])
-    assert features() == [(1, "2", [2.0]), (3, "1", [3.0])]
+
+def test_an_embedding_follows_the_prediction_that_is_stored(target: Target) -> None:
+    target.store.write([predicted(row(1), "1", embedding=b"a"), predicted(row(2), "1")], [])
+    assert embeddings(target) == [(1, b"a")]
+    target.store.write([predicted(row(1), "2", embedding=b"b"), predicted(row(2), "2", embedding=b"b")], [])
+    assert embeddings(target) == [(1, b"a")], "delivered again: the first prediction stays"
+    target.store.write([predicted(row(1, target=3), "2", embedding=b"c"), predicted(row(3), embedding=b"d")], [])
+    assert embeddings(target) == [(1, b"c"), (3, b"d")]
     target.store.write([predicted(row(1, target=2), "3")], [])
-    assert features() == [(3, "1", [3.0])], "predicted anew by a model without features"
+    assert embeddings(target) == [(3, b"d")], "predicted anew by a model that gives none"
     target.record(dead(8, row(3, "gone.jpg")))
-    assert features() == []
+    assert embeddings(target) == []
+
+
+def test_only_the_newest_embeddings_are_kept(target: Target) -> None:
+    for first in range(1, 3 * KEPT + PRUNE_EVERY_ROWS, KEPT):
+        target.store.write([predicted(row(n), embedding=b"a") for n in range(first, first + KEPT)], [])
+        assert len(embeddings(target)) <= KEPT + PRUNE_EVERY_ROWS
+    kept = [number for number, _ in embeddings(target)]
+    assert kept == list(range(kept[0], first + KEPT)), "the newest, without a gap"
+    assert kept[0] > 1
+    none = PredictionStore(target.database, 0)
+    none.write([predicted(row(kept[-1] + 1))], [])
+    assert embeddings(target) == []
 
 
 def test_a_dead_letter_is_recorded_once(target: Target) -> None:
@@ -180,7 +199,7 @@ def test_refused_rows_are_named_and_nothing_is_written(target: Target) -> None:
 def test_missing_tables_are_waited_for(stack: Stack) -> None:
     database = TargetDatabase(f"{stack.target_url}?options=-csearch_path%3Dnowhere")
     with pytest.raises(DatabaseAway, match="connect_reconciler"):
-        PredictionStore(database).check()
+        PredictionStore(database, KEPT).check()
     database.close()
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from psycopg2.extras import execute_values
 
+from common.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, pack, project
 from common.paths import REPOSITORY
 from common.postgres import Connection, apply_schema, connect
 from common.service import Health
@@ -33,12 +34,20 @@ from tests.dashboard_stream.drift import predicted
 
 WINDOW, EVERY = 20, 5
 RNG = np.random.default_rng(0)
-FEATURES = RNG.normal(size=(60, 4)).tolist()
+EMBEDDINGS = as_stored(RNG.random((60, EMBEDDING_SIZE), np.float32))
+FEATURES = project(EMBEDDINGS).tolist()
 
 
 def reference(version: str = "7") -> Reference:
     """Of a model that is as sure as the `clean` rows are, and more often right than wrong."""
-    return Reference(model_version=version, dataset="monday", accuracy=0.95, confidences=[0.95] * 60, features=FEATURES)
+    return Reference(
+        model_version=version,
+        dataset="monday",
+        accuracy=0.95,
+        confidences=[0.95] * 60,
+        features=FEATURES,
+        projection=PROJECTION,
+    )
 
 
 def clean(first: int, count: int, version: str = "7") -> list[Predicted]:
@@ -138,8 +147,9 @@ def insert(cursor: object, rows: Sequence[Predicted]) -> None:
         for r in rows
     ]
     execute_values(cursor, "insert into cargo_prediction values %s", values)
-    if features := [(r.id, r.model_version, r.features) for r in rows if r.features is not None]:
-        execute_values(cursor, "insert into cargo_prediction_features values %s", features)
+    kept = [(r.id, "0" * 64, "one", pack(EMBEDDINGS[r.id % 60])) for r in rows if r.features is not None]
+    if kept:
+        execute_values(cursor, "insert into cargo_prediction_embedding values %s", kept)
 
 
 @pytest.fixture
@@ -299,12 +309,12 @@ def test_of_two_monitors_one_works(target: Target) -> None:
     second.close()
 
 
-def test_only_the_newest_features_are_kept(target: Target) -> None:
-    target.query(
-        "insert into cargo_prediction_features select n, '7', '{1}' from generate_series(1, 20500) as n returning id"
-    )
-    target.watch(clean(30_001, 1))
-    assert target.query("select count(*), min(id) from cargo_prediction_features") == [(20_000, 502)]
+def test_what_is_read_of_an_embedding_is_its_projection(target: Target) -> None:
+    target.insert([*clean(1, 3), *drifted(4, 1)])
+    rows = target.monitor._store.newer(None, [])
+    assert [row.id for row in rows] == [1, 2, 3, 4]
+    assert np.allclose([row.features for row in rows[:3] if row.features], FEATURES[1:4], atol=1e-4)
+    assert rows[3].features is None
 
 
 def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -> None:
