@@ -51,7 +51,7 @@ def status() -> None:
     """Show what each service is doing; exit with 1 if one is not as it should be."""
     states = service_states(stack.running(Settings()), with_memory=True)
     console.print(states_table(states))
-    raise typer.Exit(int(any(state.state not in {"ready", "done"} for state in states)))
+    raise typer.Exit(int(not all(state.good for state in states)))
 
 
 @app.command()

@@ -1,21 +1,21 @@
 """Bringing the whole stack up and down."""
 
 import logging
+import time
 
 from rich.console import Console
 
 from common.cli import UserError
-from common.waiting import wait_until
 from local_stack.data_sets import prepare_data_sets, remember_data_set
+from local_stack.patience import STALL_S, Patience
 from local_stack.ports import check_ports
 from local_stack.postgres import ensure_service_user
 from local_stack.services import SERVICES
 from local_stack.settings import Settings
-from local_stack.status import ServiceState, service_states
+from local_stack.status import ServiceState, service_states, work_done
 from local_stack.supervision import Supervisor
 
-READY_TIMEOUT_S = 300.0
-"""A cold start on two cores, training the first champion included, takes about a minute."""
+LOOK_EVERY_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -38,23 +38,25 @@ def start(settings: Settings, environment: dict[str, str]) -> Supervisor:
 
 
 def wait_until_ready(supervisor: Supervisor, console: Console) -> None:
-    """Return when every service is ready and every job done; `UserError` names what failed or is still missing."""
+    """Return when every service is ready and every job done; `UserError` names what failed or no longer gets on."""
+    patience = Patience()
     with console.status("starting") as line:
-
-        def all_ready() -> bool:
-            states = service_states(supervisor)
-            raise_on_failure(supervisor, states)
-            pending = [state.name for state in states if state.state not in {"ready", "done"}]
+        while pending := pending_services(supervisor):
             line.update(f"waiting for {', '.join(pending)}")
-            return not pending
+            patience.see((*pending, work_done(supervisor, pending)))
+            if patience.lost:
+                raise UserError(
+                    f"nothing has moved for {STALL_S:g} s, and not ready yet: {', '.join(pending)}. "
+                    "Ask `make doctor`, or see `make logs S=name`."
+                )
+            time.sleep(LOOK_EVERY_S)
 
-        try:
-            wait_until(all_ready, "stack ready", READY_TIMEOUT_S)
-        except UserError as error:
-            pending = [
-                f"{state.name} ({state.state})" for state in service_states(supervisor) if state.state != "ready"
-            ]
-            raise UserError(f"{error}: {', '.join(pending)}. Ask `make doctor`, or see `make logs S=name`.") from error
+
+def pending_services(supervisor: Supervisor) -> list[str]:
+    """Those that are neither ready nor done; `UserError` when one has failed."""
+    states = service_states(supervisor)
+    raise_on_failure(supervisor, states)
+    return [state.name for state in states if not state.good]
 
 
 def running(settings: Settings) -> Supervisor:

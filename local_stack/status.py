@@ -34,6 +34,11 @@ class ServiceState:
     detail: str
     memory: int
 
+    @property
+    def good(self) -> bool:
+        """Whether it is as it should be."""
+        return self.state in {"ready", "done"}
+
 
 def service_states(supervisor: Supervisor, with_memory: bool = False) -> list[ServiceState]:
     """Ask the supervisor, then each running service itself. Takes two seconds at most.

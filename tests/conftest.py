@@ -26,6 +26,7 @@ from common.settings import (
 from common.waiting import wait_until
 from local_stack.services import SERVICES
 from local_stack.supervision import Supervisor
+from tests.patience import PATIENCE_S
 
 PORT_OFFSET = 20000
 
@@ -57,7 +58,7 @@ class Stack:
         """SIGKILL; returns when the supervisor has put a new process in its place."""
         before = self.pid(service)
         os.kill(before, signal.SIGKILL)
-        wait_until(lambda: self.pid(service) not in {0, before}, f"{service} restarted", timeout_s=30)
+        wait_until(lambda: self.pid(service) not in {0, before}, f"{service} restarted", timeout_s=PATIENCE_S)
 
     def stop(self, service: str) -> None:
         self._supervisor.stop_service(service)
@@ -65,7 +66,7 @@ class Stack:
     def start(self, service: str) -> None:
         self._supervisor.start_service(service)
 
-    def wait_ready(self, service: str, timeout_s: float = 60) -> None:
+    def wait_ready(self, service: str, timeout_s: float = PATIENCE_S) -> None:
         probe = next(each.ready for each in SERVICES if each.name == service)
         assert probe is not None
         wait_until(probe, f"{service} ready", timeout_s)

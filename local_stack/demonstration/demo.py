@@ -16,9 +16,9 @@ from local_stack.demonstration.account import source_end, subscriber_client
 from local_stack.demonstration.director import Director, stream_settings
 from local_stack.demonstration.drain import Drain
 from local_stack.demonstration.figures import FigureReader, Figures
-from local_stack.demonstration.patience import STALL_S, Patience
 from local_stack.demonstration.story import Story
 from local_stack.demonstration.tables import account_lines, figures_table, links_table
+from local_stack.patience import STALL_S, Patience
 from local_stack.settings import Settings
 from local_stack.status import ServiceState, service_states, states_table, work_done
 from local_stack.supervision import Supervisor
@@ -109,7 +109,7 @@ class Demo:
         self._figures = self._reader.read(self._curtain)
 
     def _all_ready(self) -> bool:
-        return bool(self._states) and all(state.state in {"ready", "done"} for state in self._states)
+        return bool(self._states) and all(state.good for state in self._states)
 
     def _direct(self) -> None:
         if self._director is None:
@@ -136,7 +136,7 @@ class Demo:
 
     def _progress(self, supervisor: Supervisor) -> Hashable:
         if not self._all_ready():
-            pending = [state.name for state in self._states if state.state not in {"ready", "done"}]
+            pending = [state.name for state in self._states if not state.good]
             return (*pending, self._figures.outcomes, work_done(supervisor, pending))
         if self._story and self._director and self._director.scene == "tuesday" and self._story.noticed:
             # Rows flow whatever becomes of the adaptation, so they say nothing of it.
@@ -148,7 +148,7 @@ class Demo:
 
     def _line(self) -> str:
         now = self._figures
-        waiting = ", ".join(state.name for state in self._states if state.state not in {"ready", "done"})
+        waiting = ", ".join(state.name for state in self._states if not state.good)
         return (
             f"rows in {now.inserted}, predicted {now.predicted}, dead letters {now.dead_letters}, "
             f"{now.rows_per_second:.1f} rows/s{f'; waiting for {waiting}' if waiting else ''}"

@@ -30,10 +30,10 @@ from tests.e2e.containers import (
     readiness,
     run,
 )
+from tests.patience import PATIENCE_S
 from tests.repo.compose import ROOT
 
 # Building the images for the first time takes minutes.
-pytestmark = pytest.mark.timeout(1500)
 
 STAGES = (
     "data_generate/docker-compose.yaml",
@@ -61,7 +61,7 @@ def flowing() -> None:
     before = source_end(database_url("source")).last_id
     query = f"select count(*) from cargo_prediction where id > {before}"
     try:
-        wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=120)
+        wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=PATIENCE_S)
     except UserError as error:
         pytest.fail(f"{error}\n{readiness()}")
 
@@ -117,7 +117,7 @@ def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Pat
             stage.down("--volumes")
         for stage in stages:
             stage.up()
-        wait_until(connectors_running, "both connectors RUNNING", timeout_s=60)
+        wait_until(connectors_running, "both connectors RUNNING", timeout_s=PATIENCE_S)
         flowing()
         model = httpx.get(f"http://127.0.0.1:{port(8000)}/model", timeout=10).json()
         assert model["classes"] == sorted(CLASSES)
@@ -134,7 +134,9 @@ def test_the_whole_predicts_replicates_and_serves_the_registered_model(whole: Co
     flowing()
     assert connectors_running()
     wait_until(
-        lambda: ask(database_url("target"), "select count(*) from cargo") >= 600, "bulk load replicated", timeout_s=60
+        lambda: ask(database_url("target"), "select count(*) from cargo") >= 600,
+        "bulk load replicated",
+        timeout_s=PATIENCE_S,
     )
     accuracy = "select avg((target = label)::int) from cargo_prediction"
     assert ask(database_url("target"), accuracy) > 0.95
@@ -160,7 +162,7 @@ def test_commands_of_the_tutorials(whole: Containers) -> None:
         SOURCE_TOPIC, bootstrap_servers=f"localhost:{port(9092)}", auto_offset_reset="earliest", group_id=None
     )
     try:
-        wait_until(lambda: consumer.poll(timeout_ms=1000), "messages of the topic, from outside", timeout_s=30)
+        wait_until(lambda: consumer.poll(timeout_ms=1000), "messages of the topic, from outside", timeout_s=PATIENCE_S)
     finally:
         consumer.close()
 
@@ -228,7 +230,7 @@ def kill(whole: Containers, service: str) -> None:
     """SIGKILL; returns when the restart policy has brought it back and it is healthy."""
     before = whole.inspect(service)
     os.kill(before["State"]["Pid"], signal.SIGKILL)
-    wait_until(lambda: back(whole, service, before["RestartCount"]), f"{service} healthy again", timeout_s=120)
+    wait_until(lambda: back(whole, service, before["RestartCount"]), f"{service} healthy again", timeout_s=PATIENCE_S)
 
 
 def back(whole: Containers, service: str, restarts: int) -> bool:
@@ -247,9 +249,9 @@ def balanced() -> None:
     """Every row committed so far has one outcome and is in the replica."""
     source, target = database_url("source"), database_url("target")
     until = source_end(source).last_id
-    wait_until(lambda: take_account(source, target, until).complete, "an outcome for every row", timeout_s=120)
+    wait_until(lambda: take_account(source, target, until).complete, "an outcome for every row", timeout_s=PATIENCE_S)
     rows = f"select md5(string_agg(cargo::text, ',' order by id)) from cargo where id <= {until}"
-    wait_until(lambda: ask(source, rows) == ask(target, rows), "the replica equals the source", timeout_s=60)
+    wait_until(lambda: ask(source, rows) == ask(target, rows), "the replica equals the source", timeout_s=PATIENCE_S)
 
 
 def test_all_data_outlives_the_containers_and_stages_start_in_order(whole: Containers) -> None:

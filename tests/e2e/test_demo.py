@@ -19,6 +19,7 @@ from dashboard_stream.batch_size import FIRST_ROWS
 from local_stack.probes import database_answers
 from tests.e2e.conftest import CLASSES, IMAGES_A_CLASS
 from tests.e2e.slow_proxy import slow_proxy
+from tests.patience import PATIENCE_S
 
 PORT_OFFSET = 10000
 SECONDS_AN_IMAGE = 0.3
@@ -55,7 +56,6 @@ def demo(environment: dict[str, str]) -> str:
     return answer.stdout
 
 
-@pytest.mark.timeout(1800)
 def test_demo_ends_by_itself_with_every_row_accounted_for(environment: dict[str, str]) -> None:
     told = demo(environment)
     assert "resident memory of the whole stack" in told
@@ -66,7 +66,6 @@ def test_demo_ends_by_itself_with_every_row_accounted_for(environment: dict[str,
     assert_own_classes_were_predicted(environment)
 
 
-@pytest.mark.timeout(1800)
 def test_a_demo_whose_every_image_takes_long_is_slower_and_nothing_else(environment: dict[str, str]) -> None:
     with slow_proxy(f"http://127.0.0.1:{8000 + PORT_OFFSET}", SECONDS_AN_IMAGE) as proxy:
         told = demo({**environment, "DASHBOARD_STREAM_API_URL": proxy.address})
@@ -81,7 +80,7 @@ def assert_own_classes_were_predicted(environment: dict[str, str]) -> None:
     server = subprocess.Popen([sys.executable, "-m", "local_stack.launch", "target-postgres"], env=environment)
     try:
         url = f"postgresql://targetuser:targetpassword@127.0.0.1:{5433 + PORT_OFFSET}/targetdatabase"
-        wait_until(lambda: database_answers(url), "target database", timeout_s=120)
+        wait_until(lambda: database_answers(url), "target database", timeout_s=PATIENCE_S)
         connection = psycopg2.connect(url)
         with connection, connection.cursor() as cursor:
             cursor.execute("select distinct split_part(image_path, '/', 1), label from cargo_prediction order by 2")

@@ -15,6 +15,7 @@ import pytest
 from common.names import CHAMPION, MODEL_NAME, PREVIOUS
 from common.paths import REPOSITORY
 from common.waiting import wait_until
+from tests.patience import PATIENCE_S
 
 PORT_OFFSET = 10000
 API = f"http://127.0.0.1:{8000 + PORT_OFFSET}"
@@ -156,5 +157,5 @@ def test_one_command_goes_back(told: str, environment: dict[str, str]) -> None:
     assert (aliased(CHAMPION), aliased(PREVIOUS)) == ("2", "1")
     run(environment, "make", "rollback")
     assert (aliased(CHAMPION), aliased(PREVIOUS)) == ("1", "2")
-    wait_until(lambda: httpx.get(f"{API}/model").json()["version"] == "1", "version 1 served", timeout_s=120)
+    wait_until(lambda: httpx.get(f"{API}/model").json()["version"] == "1", "version 1 served", timeout_s=PATIENCE_S)
     assert "model-adapter" in run(environment, "make", "history")

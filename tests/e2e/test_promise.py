@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from psycopg2.extras import execute_values
 
@@ -14,6 +13,7 @@ from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
 from local_stack.demonstration.account import source_end, take_account
 from tests.conftest import Stack
+from tests.patience import PATIENCE_S
 
 ROWS = 2000
 CHUNK = 20
@@ -64,7 +64,7 @@ def has_prediction(stack: Stack, row_id: int) -> bool:
 
 def kill_while_rows_flow(stack: Stack, service: str) -> None:
     before = count_predictions(stack)
-    wait_until(lambda: count_predictions(stack) > before, f"rows flow before {service} is killed", timeout_s=90)
+    wait_until(lambda: count_predictions(stack) > before, f"rows flow before {service} is killed", timeout_s=PATIENCE_S)
     stack.kill(service)
 
 
@@ -78,7 +78,7 @@ def commit_out_of_order(stack: Stack) -> tuple[int, int]:
         with quick.cursor() as cursor:
             higher = execute_values(cursor, INSERT, [row], fetch=True)[0][0]
         assert lower < higher
-        wait_until(lambda: has_prediction(stack, higher), "the higher id predicted first", timeout_s=60)
+        wait_until(lambda: has_prediction(stack, higher), "the higher id predicted first", timeout_s=PATIENCE_S)
         assert not has_prediction(stack, lower)
         slow.commit()
     return lower, higher
@@ -114,7 +114,6 @@ def messages(stack: Stack, topic: str) -> Iterator[tuple[bytes, dict[str, bytes]
         consumer.close()
 
 
-@pytest.mark.timeout(420)
 def test_every_row_has_one_outcome_whatever_is_killed(stack: Stack) -> None:
     inserter = Inserter(stack)
     inserter.start()
@@ -133,7 +132,7 @@ def test_every_row_has_one_outcome_whatever_is_killed(stack: Stack) -> None:
     wait_until(
         lambda: take_account(stack.source_url, stack.target_url, until).complete,
         "an outcome for every row",
-        timeout_s=180,
+        timeout_s=PATIENCE_S,
     )
 
     with stack.target() as target, target.cursor() as cursor:
@@ -170,7 +169,7 @@ def test_every_row_has_one_outcome_whatever_is_killed(stack: Stack) -> None:
             cursor.execute(f"select {columns} from cargo where id <= %s order by id", (until,))
             return cursor.fetchall() == rows
 
-        wait_until(replicated, "the replica equals the source", timeout_s=60)
+        wait_until(replicated, "the replica equals the source", timeout_s=PATIENCE_S)
 
     letters = dict(messages(stack, DEAD_LETTER_TOPIC))
     origin = {"topic": SOURCE_TOPIC, "partition": str(garbage_partition), "offset": str(garbage_offset)}

@@ -33,8 +33,6 @@ from model_registry.registry import Registry, connect, run_of
 from model_registry.settings import Settings
 from tests.conftest import Stack
 
-pytestmark = pytest.mark.timeout(600)
-
 Row = dict[str, Any]
 IMAGES = 300
 AT_ONCE = {

@@ -14,6 +14,7 @@ from connect_reconciler.reading import ends, reader
 from connect_reconciler.topics import TOPICS
 from tests.conftest import Stack
 from tests.integration.rows_topic import arrives, insert, query
+from tests.patience import PATIENCE_S
 
 FILES = {
     SOURCE_CONNECTOR: REPOSITORY / "kafka" / "source_connector.json",
@@ -27,7 +28,7 @@ def no_reconciler(stack: Stack) -> Iterator[None]:
     stack.stop("connect-reconciler")
     yield
     stack.start("connect-reconciler")
-    stack.wait_ready("connect-reconciler", timeout_s=120)
+    stack.wait_ready("connect-reconciler")
 
 
 def test_topics_have_their_partitions(stack: Stack) -> None:
@@ -47,7 +48,7 @@ def test_the_file_can_be_posted_as_it_is(stack: Stack, name: str) -> None:
     assert post() == httpx.codes.CONFLICT
     assert httpx.delete(f"{stack.connect_url}/connectors/{name}", timeout=30).status_code == httpx.codes.NO_CONTENT
     # While Connect settles after the deletion it answers 409 as well.
-    wait_until(lambda: post() == httpx.codes.CREATED, f"{name} posted", timeout_s=30)
+    wait_until(lambda: post() == httpx.codes.CREATED, f"{name} posted", timeout_s=PATIENCE_S)
     arrives(stack, insert(stack))
 
 
@@ -81,7 +82,9 @@ def test_replica_is_equal_to_the_microsecond_and_follows_updates(stack: Stack) -
     every = 'select id, "timestamp", dataset, image_path, target from cargo where id = any(%s) order by id'
     expected = query(stack, "source", every, ids)
     assert expected[-1][2:] == ("tuesday", "wood/wood_1.jpg", 3)
-    wait_until(lambda: query(stack, "target", every, ids) == expected, "equal rows in the replica", timeout_s=60)
+    wait_until(
+        lambda: query(stack, "target", every, ids) == expected, "equal rows in the replica", timeout_s=PATIENCE_S
+    )
 
 
 # A sink whose subscription changes and changes back must get its partitions again.
@@ -112,6 +115,6 @@ def test_connectors_are_kept_as_their_files_say(stack: Stack, name: str, hurt: s
         status = with_client.connectors().get(name)
         return status is not None and status.running and status.config == wanted
 
-    wait_until(put_right, f"{name} put right", timeout_s=60)
+    wait_until(put_right, f"{name} put right", timeout_s=PATIENCE_S)
     with_client.close()
     arrives(stack, insert(stack))

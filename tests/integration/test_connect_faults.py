@@ -14,6 +14,7 @@ from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.step_over import step_over
 from tests.conftest import Stack
 from tests.integration.rows_topic import IDS, Topic, arrives, insert, message, query
+from tests.patience import PATIENCE_S
 
 EVERY = 'select id, "timestamp", dataset, image_path, target from cargo where id = any(%s) order by id'
 
@@ -37,7 +38,7 @@ class Flow(threading.Thread):
 
     def wait_for_more(self, rows: int) -> None:
         goal = len(self.ids) + rows
-        wait_until(lambda: len(self.ids) >= goal or not self.is_alive(), f"{rows} more rows", timeout_s=60)
+        wait_until(lambda: len(self.ids) >= goal or not self.is_alive(), f"{rows} more rows", timeout_s=PATIENCE_S)
 
     def end(self) -> list[int]:
         self._stop_now.set()
@@ -85,7 +86,7 @@ def test_target_killed_again_and_again_while_rows_flow(stack: Stack) -> None:
         ids = flow.end()
     expected = query(stack, "source", EVERY, ids)
     assert len(expected) == len(ids)
-    wait_until(lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=120)
+    wait_until(lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=PATIENCE_S)
 
 
 def test_reconciler_killed_while_it_takes_over(stack: Stack, client: ConnectClient, topic: Topic) -> None:
@@ -100,14 +101,14 @@ def test_reconciler_killed_while_it_takes_over(stack: Stack, client: ConnectClie
         refused = topic.write(_refused())
         last = topic.write_row()
         # Nobody but the reconciler stops the sink: it is in the middle of stepping over.
-        wait_until(stopped, "the sink stopped by the reconciler", timeout_s=60, interval_s=0.02)
+        wait_until(stopped, "the sink stopped by the reconciler", timeout_s=PATIENCE_S, interval_s=0.02)
         stack.kill("connect-reconciler")
         for row in (first, last):
-            arrives(stack, row, timeout_s=120)
+            arrives(stack, row, timeout_s=PATIENCE_S)
         ids = flow.end()
     expected = query(stack, "source", EVERY, ids)
-    wait_until(lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=120)
-    stack.wait_ready("connect-reconciler", timeout_s=120)
+    wait_until(lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=PATIENCE_S)
+    stack.wait_ready("connect-reconciler")
     assert client.connectors()[SINK_CONNECTOR].running
     assert len(topic.letters_from(refused)) == 1
 
@@ -118,7 +119,7 @@ def test_no_offset_moves_when_the_target_is_lost_on_the_way(stack: Stack, client
     try:
         refused = topic.write(_refused())
         last = topic.write_row()
-        wait_until(lambda: client.connectors()[SINK_CONNECTOR].failed, "the sink failed", timeout_s=60)
+        wait_until(lambda: client.connectors()[SINK_CONNECTOR].failed, "the sink failed", timeout_s=PATIENCE_S)
         before = client.sink_offsets(SINK_CONNECTOR)
         assert before[refused[:2]] <= refused[2]
         target = connect(stack.target_url, "test")
@@ -130,9 +131,11 @@ def test_no_offset_moves_when_the_target_is_lost_on_the_way(stack: Stack, client
             target.close()
         assert client.sink_offsets(SINK_CONNECTOR) == before
         assert topic.letters_from(refused) == []
-        wait_until(lambda: client.connectors()[SINK_CONNECTOR].state == "RUNNING", "the sink resumed", timeout_s=30)
+        wait_until(
+            lambda: client.connectors()[SINK_CONNECTOR].state == "RUNNING", "the sink resumed", timeout_s=PATIENCE_S
+        )
     finally:
         stack.start("connect-reconciler")
-    arrives(stack, last, timeout_s=120)
+    arrives(stack, last, timeout_s=PATIENCE_S)
     assert len(topic.letters_from(refused)) == 1
-    stack.wait_ready("connect-reconciler", timeout_s=120)
+    stack.wait_ready("connect-reconciler")

@@ -31,6 +31,7 @@ from dashboard_stream.drift_window import Predicted
 from dashboard_stream.target_database import DatabaseAway, TargetDatabase
 from tests.conftest import Stack
 from tests.dashboard_stream.drift import predicted
+from tests.patience import PATIENCE_S
 
 WINDOW, EVERY = 20, 5
 RNG = np.random.default_rng(0)
@@ -326,7 +327,7 @@ def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -
         target.monitor.turn()
     stack.wait_ready("target-postgres")
     target.connection = connect(target.url, "test")
-    wait_until(lambda: _counts(target), "the old session's lock is free", timeout_s=30)
+    wait_until(lambda: _counts(target), "the old session's lock is free", timeout_s=PATIENCE_S)
     target.watch(drifted(31, 10))
     assert target.alarms() == [("confidence", "7", 25, None), ("accuracy", "7", 35, None)]
     assert [last for _, last, _ in target.checks()] == [20, 25, 30, 35, 40]
@@ -387,10 +388,10 @@ def test_the_service_raises_an_alarm_and_ends_cleanly(target: Target, api: str, 
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=log)
     try:
-        wait_until(lambda: '"ok"' in get("/readyz"), "the monitor is ready", timeout_s=60)
+        wait_until(lambda: '"ok"' in get("/readyz"), "the monitor is ready", timeout_s=PATIENCE_S)
         target.insert([*clean(1, 20), *drifted(21, 20)])
-        wait_until(lambda: len(target.alarms()) == 2, "both alarms", timeout_s=30)
-        wait_until(lambda: len(target.checks()) == 5, "every check", timeout_s=30)
+        wait_until(lambda: len(target.alarms()) == 2, "both alarms", timeout_s=PATIENCE_S)
+        wait_until(lambda: len(target.checks()) == 5, "every check", timeout_s=PATIENCE_S)
         metrics = get("/metrics")
         assert 'drift_monitor_alarms_total{detector="confidence"} 1.0' in metrics
         assert 'drift_monitor_threshold{detector="mmd"}' in metrics

@@ -13,6 +13,7 @@ from connect_reconciler.connect_client import ConnectClient, Offsets
 from connect_reconciler.step_over import step_over
 from tests.conftest import Stack
 from tests.integration.rows_topic import IDS, Topic, arrives, message, query
+from tests.patience import PATIENCE_S
 
 REFUSED = {
     "path too long": {"image_path": "x" * 300},
@@ -105,7 +106,7 @@ def test_killed_between_two_steps_nothing_is_lost_or_doubled(
     first = topic.write_row()
     refused = topic.write(message({"id": next(IDS), "timestamp": "yesterday", "dataset": "d", "image_path": "p"}))
     last = topic.write_row()
-    wait_until(lambda: _sink_failed(client), "the sink at the refused message", timeout_s=30)
+    wait_until(lambda: _sink_failed(client), "the sink at the refused message", timeout_s=PATIENCE_S)
     write = dead_letters.write
     if dies_at == "letters written":
 
@@ -126,4 +127,4 @@ def test_killed_between_two_steps_nothing_is_lost_or_doubled(
     for row in (first, last, topic.write_row()):
         arrives(stack, row)
     assert len(topic.letters_from(refused)) == 1
-    stack.wait_ready("connect-reconciler", timeout_s=120)
+    stack.wait_ready("connect-reconciler")

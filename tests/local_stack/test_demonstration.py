@@ -16,9 +16,9 @@ from local_stack.demonstration.account import Account, End
 from local_stack.demonstration.director import MONDAY_ROWS, NOTICED_WITHIN_ROWS, Director
 from local_stack.demonstration.drain import Drain
 from local_stack.demonstration.figures import Figures
-from local_stack.demonstration.patience import STALL_S, Patience
 from local_stack.demonstration.story import ENOUGH_ROWS, Story
 from local_stack.demonstration.tables import account_lines
+from local_stack.patience import STALL_S, Patience
 
 
 class Clock:

@@ -36,7 +36,6 @@ for name in absent:
 """
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_imports_with_its_own_pins(stage: str, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
