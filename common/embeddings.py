@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 EMBEDDING_SIZE: Final = 1280
-FEATURES: Final = 32
-"""Numbers that drift is measured on: few enough for distances between them to mean something."""
+FEATURES: Final = 128
+"""Numbers that drift is measured on, a tenth of all. With 32 of them the MMD notices half-corrupted streams after 132 images
+in the median, with 128 after 67."""
 
-PROJECTION: Final = "signs-32-1"
+PROJECTION: Final = "signs-128-1"
 """Names `project`; features of another projection cannot be compared with its own."""
 
 _STORED: Final = np.dtype("<f2")
@@ -53,7 +54,7 @@ def embedding_method(backbone: str, precision: str) -> str:
 
 
 def project(embeddings: FloatArray) -> FloatArray:
-    """float32 [N, 1280] to features [N, 32] that keep the distances between them, nearly; the same for every model.
+    """float32 [N, 1280] to features [N, 128] that keep the distances between them, nearly; the same for every model.
 
     Sums with random signs (Achlioptas 2003). The signs come from a hash, so they are the same on every machine.
     """

@@ -19,7 +19,7 @@ class Predicted:
     confidence: float
     model_version: str
     features: list[float] | None = None
-    """Of its embedding, 32; None where none is kept."""
+    """Of its embedding, projected; None where none is kept."""
 
     @property
     def place(self) -> tuple[datetime, int]:

@@ -18,6 +18,7 @@ from local_stack.demonstration.drain import Drain
 from local_stack.demonstration.figures import FigureReader, Figures
 from local_stack.demonstration.story import Story
 from local_stack.demonstration.tables import account_lines, figures_table, links_table
+from local_stack.machine import read_machine
 from local_stack.patience import STALL_S, Patience
 from local_stack.settings import Settings
 from local_stack.status import ServiceState, service_states, states_table, work_done
@@ -63,6 +64,7 @@ class Demo:
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.default_int_handler)
         if own:
+            self._console.print(f"machine: {read_machine(self._settings.state_dir)}", soft_wrap=True)
             supervisor = stack.start(self._settings, stream_settings())
             self._director = Director(self._story)
         try:
@@ -121,7 +123,9 @@ class Demo:
         self._failure = self._failure or self._director.refusal
 
     def _tell(self) -> None:
-        for chapter in self._story.news(self._figures, target_database_url()) if self._story else []:
+        # The first thing said is what this machine carries.
+        telling = self._story if self._curtain else None
+        for chapter in telling.news(self._figures, target_database_url()) if telling else []:
             self._say(chapter.text, chapter.at)
 
     def _say(self, text: str, at: datetime | None = None) -> None:

@@ -21,7 +21,7 @@ REFERENCE = {
     "dataset": "monday",
     "accuracy": 0.5,
     "confidences": [0.9, 0.4],
-    "features": [[0.25] * 32, [0.5] * 32],
+    "features": [[0.25] * 8, [0.5] * 8],
     "projection": PROJECTION,
 }
 ITEMS = [{"image_path": "red/red_1.jpg"}, {"image_path": "red/none.jpg"}, {"image_path": "blue/blue_1.jpg"}]

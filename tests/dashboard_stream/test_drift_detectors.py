@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.embeddings import PROJECTION
+from common.embeddings import FEATURES, PROJECTION
 from dashboard_stream.drift_checks import Detectors, evidence
 from dashboard_stream.drift_detectors import (
     ACCURACY_LEVEL,
@@ -84,7 +84,7 @@ def test_the_accuracy_threshold_is_a_share(accuracy: float, size: int, labelled:
 
 
 def features(size: int, seed: int, shift: float = 0) -> npt.NDArray[np.float64]:
-    return rng(seed).normal(shift, 1, (size, 32))
+    return rng(seed).normal(shift, 1, (size, FEATURES))
 
 
 def test_mmd_of_a_set_with_itself_is_0() -> None:
@@ -106,7 +106,7 @@ def test_mmd_grows_with_the_shift_and_passes_its_threshold() -> None:
     assert scores[0] < detector.threshold < scores[-1]
 
 
-@pytest.mark.parametrize("reference", [np.zeros((1, 32)), np.ones((5, 32))])
+@pytest.mark.parametrize("reference", [np.zeros((1, FEATURES)), np.ones((5, FEATURES))])
 def test_mmd_bears_references_without_any_spread(reference: npt.NDArray[np.float64]) -> None:
     detector = MaximumMeanDiscrepancy(reference, WINDOW, rng())
     assert detector.score(reference) == pytest.approx(0)
@@ -159,13 +159,13 @@ REFERENCE = Reference(
 
 
 def test_a_window_is_checked_by_every_detector_that_has_what_it_needs() -> None:
-    rows = [predicted(n, label=1 if n % 2 else None, features=[0.0] * 32) for n in range(WINDOW)]
+    rows = [predicted(n, label=1 if n % 2 else None, features=[0.0] * FEATURES) for n in range(WINDOW)]
     found = {check.detector: check for check in Detectors(REFERENCE, WINDOW).check(rows)}
     assert set(found) == {"confidence", "accuracy", "mmd"}
     assert found["confidence"].score == pytest.approx(0.1)
     assert found["accuracy"].score == 0
     assert not found["accuracy"].alarm
-    unlabelled = [predicted(n, label=None, features=[0.0] * 32 if n else None) for n in range(WINDOW)]
+    unlabelled = [predicted(n, label=None, features=[0.0] * FEATURES if n else None) for n in range(WINDOW)]
     assert [check.detector for check in Detectors(REFERENCE, WINDOW).check(unlabelled)] == ["confidence"]
     older = REFERENCE.model_copy(update={"projection": None})
     assert [check.detector for check in Detectors(older, WINDOW).check(rows)] == ["confidence", "accuracy"]
