@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 EMBEDDING_SIZE: Final = 1280
 FEATURES: Final = 128
-"""Numbers that drift is measured on, a tenth of all. With 32 of them the MMD notices half-corrupted streams after 132 images
-in the median, with 128 after 67."""
+"""Numbers that drift is measured on. Of half-corrupted streams the MMD notices the median one after 132 images with 32,
+after 67 with 128."""
 
 PROJECTION: Final = "signs-128-1"
 """Names `project`; features of another projection cannot be compared with its own."""
