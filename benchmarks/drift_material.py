@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
+from common.embeddings import project
 from dashboard_stream.drift_reference import Reference
 from dashboard_stream.drift_window import Predicted
 from model_registry.comparison.experiment import PairedImages
 from model_registry.dataset import group_names
-from model_registry.drift_projection import fit_projection
 from model_registry.head import fit_head
 
 FOLDS = 5
@@ -85,10 +85,9 @@ def _folds(data: PairedImages, pattern: str | None, seed: int) -> Iterator[_Fold
     splits = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed).split(data.targets, data.targets, groups)
     for training, held_out in splits:
         head = fit_head(data.monday[training], data.targets[training])
-        projection = fit_projection(data.monday[training])
         days = (data.monday, data.tuesday)
         probabilities = [head.predict_proba(day) for day in days]
-        features = [day @ projection.weights.T + projection.biases for day in days]
+        features = [project(day) for day in days]
         yield _Fold(held_out, *probabilities, *features)
 
 
