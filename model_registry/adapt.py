@@ -57,7 +57,7 @@ def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: S
     if champion.version != alarm.model_version:
         raise UserError(f"alarm {alarm.id} is about version {alarm.model_version}; {champion.version} serves now")
     recipe = chosen_recipe(settings, champion.seed)
-    # What was needed so far was made ready within this time.
+    log.info("ready; alarm %d must last %.1f s", alarm.id, settings.adapt_confirm_s)
     if not _confirmed(connection, alarm, settings.adapt_confirm_s):
         log.info("alarm %d is over already: nothing is trained", alarm.id)
         return None
