@@ -116,15 +116,31 @@ create table if not exists adaptation (
     -- Null until it is registered.
     challenger_version text,
     strategy text not null,
-    -- Of the drifted period, to train on and to judge by.
+    -- Of the drifted period, to train on and to judge by; while the run collects, those there are so far.
     images int,
+    -- So many are collected, unless the stream brings no new ones any more.
+    wanted int,
     reason text,
     -- The figures that it was judged by.
     gate jsonb,
     began_at timestamptz not null default now(),
     updated_at timestamptz not null default now(),
-    finished_at timestamptz
+    finished_at timestamptz,
+    -- Seconds that each finished step took.
+    steps jsonb not null default '{}'
 );
+
+-- A table from before they existed. Only then: `alter table` waits for everyone who reads, even with nothing to do.
+do $$
+begin
+    if not exists (
+        select from information_schema.columns
+        where table_schema = current_schema() and table_name = 'adaptation' and column_name = 'steps'
+    ) then
+        alter table adaptation add column wanted int, add column steps jsonb not null default '{}';
+    end if;
+end
+$$;
 
 create index if not exists adaptation_finished_at on adaptation (finished_at);
 

@@ -1,5 +1,7 @@
 """Answers one alarm: trains a challenger on the drifted period, and lets it take the champion's place if it is better.
 
+Begun before the alarm is confirmed, it makes itself ready and waits; it ends quietly when the alarm does.
+
 One run at a time, over all processes and hosts. Exits with 0 when the run came to an end, whatever its result: that is
 in table adaptation. Exits with 1 when it could not begin or was cut off; `adapter.py` tries again.
 """
@@ -8,7 +10,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Annotated
 
@@ -22,12 +24,12 @@ from common.logs import configure_logging
 from common.names import CHALLENGER, MODEL_NAME
 from common.postgres import Connection
 from common.postgres import connect as connect_database
-from model_registry.adaptation import Alarm, Outcome, Run, only_run, read_alarm
-from model_registry.challenge import Champion, chosen_recipe, judge_challenger, read_champion, train_challenger
-from model_registry.collecting import collect
-from model_registry.dataset import LabelledImage, wait_for_rows
-from model_registry.days import CLEAN, DRIFTED
-from model_registry.embeddings import embed
+from model_registry.adaptation import Alarm, Outcome, Run, lasts, only_run, read_alarm
+from model_registry.challenge import chosen_recipe, judge_challenger, read_champion, train_challenger
+from model_registry.dataset import wait_for_rows
+from model_registry.days import CLEAN
+from model_registry.embeddings import Embeddings
+from model_registry.preparation import Preparation
 from model_registry.promotion import promote
 from model_registry.registry import Registry, connect, plain_errors
 from model_registry.save_model_to_registry import register
@@ -38,21 +40,32 @@ app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
 WHO = "model-adapter"
 
+LOOK_EVERY_S = 0.2
+"""Between two looks whether an alarm is confirmed."""
 
-def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: Settings) -> Outcome:
-    """One run from its beginning to an outcome. `UserError` when it cannot begin; others cut it off.
 
-    The lock must be held by `connection`, which every step is written with: a run that lost the one lost the other.
+def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: Settings) -> Outcome | None:
+    """One run from its beginning to an outcome; None for an alarm that is over before it is confirmed.
+
+    `UserError` when it cannot begin; others cut it off. The lock must be held by `connection`, which every step is
+    written with: a run that lost the one lost the other.
     """
+    embeddings = Embeddings(settings.embedding_cache)
     with closing(connect_database(settings.source_database_url, "model-adapter", settings.wait_timeout_s)) as source:
         clean_rows = wait_for_rows(source, CLEAN, settings.wait_timeout_s)
-    champion = read_champion(registry, settings.image_root)
+    champion = read_champion(registry, settings.image_root, embeddings)
     if champion.version != alarm.model_version:
         raise UserError(f"alarm {alarm.id} is about version {alarm.model_version}; {champion.version} serves now")
+    recipe = chosen_recipe(settings, champion.seed)
+    log.info("ready; alarm %d must last %.1f s", alarm.id, settings.adapt_confirm_s)
+    if not _confirmed(connection, alarm, settings.adapt_confirm_s):
+        log.info("alarm %d is over already: nothing is trained", alarm.id)
+        return None
     record = Run(connection, alarm.id)
-    record.begin(champion.version, chosen_recipe(settings, champion.seed).strategy)
+    record.begin(champion.version, recipe.strategy)
     try:
-        outcome, reason = _carry_out(record, connection, registry, champion, alarm, clean_rows, settings)
+        preparation = Preparation(connection, alarm, champion, clean_rows, settings, embeddings)
+        outcome, reason = _carry_out(record, registry, preparation)
     except UserError as error:
         outcome, reason = "failed", str(error)
     except SystemExit:
@@ -66,28 +79,26 @@ def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: S
     return outcome
 
 
-def _carry_out(
-    record: Run,
-    connection: Connection,
-    registry: Registry,
-    champion: Champion,
-    alarm: Alarm,
-    clean_rows: Sequence[LabelledImage],
-    settings: Settings,
-) -> tuple[Outcome, str]:
-    with _timed("collecting"):
-        drifted_rows = collect(
-            connection, alarm.first_id, settings, lambda images: _work_ahead(champion, images, settings)
-        )
+def _confirmed(connection: Connection, alarm: Alarm, confirm_s: float) -> bool:
+    while (lasting := lasts(connection, alarm.id, confirm_s)) is None:
+        time.sleep(LOOK_EVERY_S)
+    return lasting
+
+
+def _carry_out(record: Run, registry: Registry, preparation: Preparation) -> tuple[Outcome, str]:
+    champion, settings, embeddings = preparation.champion, preparation.settings, preparation.embeddings
+    with _timed(record, "collecting"):
+        drifted_rows = preparation.collect(record)
     record.training(len(drifted_rows))
-    with _timed("training"):
-        trained = train_challenger(champion, clean_rows, drifted_rows, settings)
-    with _timed("registering"):
+    with _timed(record, "training"):
+        trained = train_challenger(champion, preparation.old_day, drifted_rows, settings, embeddings)
+        log.info("%s", embeddings.told())
+    with _timed(record, "registering"):
         version = register(registry, trained)
         registry.client.set_registered_model_alias(registry.model_name, CHALLENGER, version.version)
     record.judging(str(version.version))
-    with _timed("judging"):
-        verdict = judge_challenger(registry, champion, version, trained, settings)
+    with _timed(record, "judging"):
+        verdict = judge_challenger(registry, champion, version, trained, settings, embeddings)
     record.judged(verdict.figures)
     reason = "; ".join(verdict.reasons)
     if not verdict.passed:
@@ -95,22 +106,17 @@ def _carry_out(
     serving = registry.champion()
     if serving is None or str(serving.version) != champion.version:
         return "rejected", f"version {serving and serving.version} became the champion meanwhile. {reason}"
-    promote(registry, str(version.version), WHO, f"alarm {alarm.id}: {reason}")
+    promote(registry, str(version.version), WHO, f"alarm {preparation.alarm.id}: {reason}")
     return "promoted", reason
 
 
-def _work_ahead(champion: Champion, images: Sequence[LabelledImage], settings: Settings) -> None:
-    """Use the time of waiting: what is embedded and measured now is known later."""
-    champion.measure_early(settings.image_root)
-    files = [settings.image_root / DRIFTED / image.image_path for image in images]
-    embed([file for file in files if file.is_file()], settings.embedding_cache)
-
-
 @contextmanager
-def _timed(step: str) -> Iterator[None]:
+def _timed(record: Run, step: str) -> Iterator[None]:
     began = time.monotonic()
     yield
-    log.info("%s took %.1f s", step, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    record.took(step, seconds)
+    log.info("%s took %.1f s", step, seconds)
 
 
 @app.command(help=__doc__)

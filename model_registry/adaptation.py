@@ -43,6 +43,18 @@ def only_run(connection: Connection, model_name: str) -> Iterator[bool]:
                 cursor.execute(key[0].format("advisory_unlock"), key[1])
 
 
+def lasts(connection: Connection, alarm_id: int, confirm_s: float) -> bool | None:
+    """Whether the alarm was open for `confirm_s`; None while it is open and younger than that."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "select coalesce(ended_at, now()) - began_at >= make_interval(secs => %s), ended_at is null"
+            " from drift_alarm where id = %s",
+            (confirm_s, alarm_id),
+        )
+        long_enough, is_open = cursor.fetchone() or (False, False)
+    return True if long_enough else None if is_open else False
+
+
 def read_alarm(connection: Connection, alarm_id: int) -> Alarm:
     """The alarm of that number; `UserError` when there is none."""
     with connection.cursor() as cursor:
@@ -66,11 +78,26 @@ class Run:
             " values (%s, 'collecting', %s, %s)"
             " on conflict (alarm_id) do update set state = 'collecting', attempts = run.attempts + 1,"
             " champion_version = excluded.champion_version, strategy = excluded.strategy, challenger_version = null,"
-            " images = null, updated_at = now() where run.finished_at is null",
+            " images = null, wanted = null, steps = '{}', updated_at = now() where run.finished_at is null",
             (self._alarm_id, champion_version, strategy),
         )
         if not written:
             raise UserError(f"alarm {self._alarm_id} was answered by a run already; table adaptation has its result")
+
+    def collecting(self, images: int, wanted: int) -> None:
+        """So many of those wanted are there."""
+        self._write(
+            "update adaptation set images = %s, wanted = %s, updated_at = now() where alarm_id = %s",
+            (images, wanted, self._alarm_id),
+        )
+
+    def took(self, step: str, seconds: float) -> None:
+        """How long a step took that has come to its end."""
+        self._write(
+            "update adaptation set steps = steps || jsonb_build_object(%s::text, %s::numeric), updated_at = now()"
+            " where alarm_id = %s",
+            (step, round(seconds, 2), self._alarm_id),
+        )
 
     def training(self, images: int) -> None:
         """That many images were collected."""

@@ -1,7 +1,7 @@
-"""Answers alarms of drift: starts a training run for one that lasts, one run at a time.
+"""Answers alarms of drift: starts a training run for one, one run at a time.
 
 The run is a process of its own, `adapt.py`, at a lower priority than those that serve; between runs this one holds next
-to nothing.
+to nothing. It is started before the alarm is confirmed, and ends at once when the alarm does not last.
 """
 
 import logging
@@ -90,7 +90,7 @@ class Adapter:
 
     def _carried_out(self, alarm: int) -> bool:
         """Run `adapt.py` to its end, which a stop brings nearer; return whether it came to a result."""
-        log.info("answering alarm %d", alarm)
+        log.info("a run for alarm %d begins", alarm)
         command = [
             sys.executable,
             "-m",

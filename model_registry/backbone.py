@@ -3,6 +3,7 @@
 Architecture: Tan and Le, "EfficientNet" (2019), and its Lite variant without squeeze-and-excitation and with ReLU6.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -12,14 +13,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from common.embeddings import EMBEDDING_SIZE, FloatArray
 from common.images import INPUT_SIDE
-from model_registry.weights import FloatArray, read_weights, sha256_of, weights_file
+from model_registry.weights import read_weights, sha256_of, weights_file
 
 OPSET = 17
 IR_VERSION = 8
 """The file format that goes with opset 17: any onnxruntime since 1.13 runs it."""
 
-EMBEDDING_SIZE = 1280
 BATCH_NORM_EPSILON = 1e-3
 MEAN, SCALE = 127.0, 128.0
 """The network was trained on (x − 127) / 128."""
@@ -133,3 +134,9 @@ def pretrained_backbone() -> onnx.ModelProto:
 def backbone_sha256() -> str:
     """Identifies the weights by the hash of their file."""
     return sha256_of(weights_file())
+
+
+@cache
+def network_sha256() -> str:
+    """Identifies the graph that makes embeddings: structure and folded weights."""
+    return hashlib.sha256(pretrained_backbone().SerializeToString(deterministic=True)).hexdigest()

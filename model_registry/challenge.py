@@ -11,13 +11,15 @@ from common.cli import UserError
 from model_registry.comparing import Measured
 from model_registry.dataset import LabelledImage, ManifestRow
 from model_registry.days import CLEAN, DRIFTED
+from model_registry.embeddings import Embeddings
 from model_registry.gate import Answers, Latency, Limits, Verdict, judge
-from model_registry.head import classes_of
+from model_registry.head import classes_of, metadata
 from model_registry.registry import Registry, run_of
 from model_registry.rehearsal import Recipe
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
-from model_registry.training import Trained, held_out_rows, train_rows
+from model_registry.training import OldDay, Trained, held_out_rows, old_day, train_further
+from model_registry.verification import require_registered
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,12 @@ class Champion:
     seed: int
     group_pattern: str | None
 
+    @property
+    def reference_accuracy(self) -> float | None:
+        """On the held-out images of the newest day it was trained on; None from a graph that does not tell."""
+        accuracy = metadata(self.measured.model).get("drift_reference", {}).get("accuracy")
+        return accuracy if isinstance(accuracy, float) else None
+
     def measure_early(self, image_root: Path) -> float:
         """Measure what needs no challenger: monday's answers, and the time for a batch, which is returned."""
         held_out = [row for row in held_out_rows(self.manifest) if row.dataset == CLEAN]
@@ -37,7 +45,7 @@ class Champion:
         return self.measured.batch_ms
 
 
-def read_champion(registry: Registry, image_root: Path) -> Champion:
+def read_champion(registry: Registry, image_root: Path, embeddings: Embeddings) -> Champion:
     """Fetch it from the registry. `UserError` when there is none, or none that a run registered."""
     version = registry.champion()
     if version is None:
@@ -53,7 +61,7 @@ def read_champion(registry: Registry, image_root: Path) -> Champion:
     pattern = recorded["group_pattern"]
     return Champion(
         str(version.version),
-        Measured(registry.load(version), image_root),
+        Measured(registry.load(version), image_root, embeddings),
         manifest,
         int(recorded["seed"]),
         # MLflow keeps parameters as text. A pattern has brackets, so this one is none.
@@ -69,16 +77,20 @@ def chosen_recipe(settings: Settings, seed: int) -> Recipe:
     return Recipe(seed, settings.adapt_strategy, settings.adapt_budget)
 
 
+def prepare_challenger(
+    champion: Champion, clean_rows: Sequence[LabelledImage], settings: Settings, embeddings: Embeddings
+) -> OldDay:
+    """What needs no row of the drifted day, with everything held out that was held out before."""
+    recipe = chosen_recipe(settings, champion.seed)
+    return old_day(clean_rows, _alike(champion, settings), recipe, embeddings, champion.manifest)
+
+
 def train_challenger(
-    champion: Champion,
-    clean_rows: Sequence[LabelledImage],
-    drifted_rows: Sequence[LabelledImage],
-    settings: Settings,
+    champion: Champion, old: OldDay, drifted_rows: Sequence[LabelledImage], settings: Settings, embeddings: Embeddings
 ) -> Trained:
     """Train on these rows, with everything held out that was held out before. `UserError` when they do not suffice."""
-    alike = settings.model_copy(update={"group_pattern": champion.group_pattern})
     recipe = chosen_recipe(settings, champion.seed)
-    trained = train_rows(clean_rows, drifted_rows, alike, recipe, champion.manifest)
+    trained = train_further(old, drifted_rows, _alike(champion, settings), recipe, embeddings, champion.manifest)
     known = classes_of(champion.measured.model)
     if trained.classes != known:
         raise UserError(
@@ -88,14 +100,20 @@ def train_challenger(
     return trained
 
 
+def _alike(champion: Champion, settings: Settings) -> Settings:
+    return settings.model_copy(update={"group_pattern": champion.group_pattern})
+
+
 def judge_challenger(
-    registry: Registry, champion: Champion, version: ModelVersion, trained: Trained, settings: Settings
+    registry: Registry,
+    champion: Champion,
+    version: ModelVersion,
+    trained: Trained,
+    settings: Settings,
+    embeddings: Embeddings,
 ) -> Verdict:
     """Compare both on what `trained` held out. `UserError` when the registry has another graph than was trained."""
-    challenger = registry.load(version)
-    if challenger != trained.model:
-        # Else its answers would have to be asked for once more.
-        raise UserError(f"version {version.version} as the registry has it is not the model that was trained")
+    challenger = require_registered(registry, version, trained, settings.image_root, embeddings)
     held_out = held_out_rows(trained.manifest)
     days = {}
     for day, measured in ((CLEAN, trained.clean), (DRIFTED, trained.drifted)):
@@ -103,5 +121,7 @@ def judge_challenger(
         if rows and measured is not None:
             days[day] = Answers(measured.targets, champion.measured.answers(rows), measured.predictions)
     limits = Limits(settings.gate_gain, settings.gate_day_loss, settings.gate_class_loss, settings.gate_latency_ms)
-    latency = Latency(champion.measured.batch_ms, Measured(challenger, settings.image_root).batch_ms)
-    return judge(days, DRIFTED, trained.classes, latency, limits)
+    latency = Latency(champion.measured.batch_ms, Measured(challenger, settings.image_root, embeddings).batch_ms)
+    verdict = judge(days, DRIFTED, trained.classes, latency, limits)
+    verdict.figures["embedded"] = embeddings.counts
+    return verdict

@@ -23,7 +23,7 @@ from model_registry.comparison.page import chart, markdown
 from model_registry.comparison.report import Comparison, raw_numbers, terminal_table
 from model_registry.dataset import LabelledImage, class_names
 from model_registry.days import CLEAN, DRIFTED
-from model_registry.embeddings import embed
+from model_registry.embeddings import Embeddings
 from model_registry.registry import connect, plain_errors
 from model_registry.settings import Settings
 
@@ -41,7 +41,8 @@ def paired_images(settings: Settings) -> PairedImages:
         raise UserError(f"{folders[0]} and {folders[1]} have no image CLASS/FILE of the same name")
     folders_of_classes = sorted({name.split("/")[0] for name in names})
     images = [LabelledImage(name, folders_of_classes.index(name.split("/")[0])) for name in names]
-    clean, drifted = (embed([folder / name for name in names], settings.embedding_cache) for folder in folders)
+    embeddings = Embeddings(settings.embedding_cache)
+    clean, drifted = (embeddings.of([folder / name for name in names]) for folder in folders)
     return PairedImages(images, class_names(images), clean, drifted)
 
 

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -17,7 +17,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from common.cli import UserError
 from common.postgres import Connection
 from common.waiting import wait_until
-from model_registry.embeddings import content_hash
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +173,11 @@ def _hashed(text: str) -> int:
 
 
 def manifest(
-    images: Sequence[LabelledImage], files: Sequence[Path], sides: Sequence[Side], dataset: str
+    images: Sequence[LabelledImage],
+    files: Sequence[Path],
+    sides: Sequence[Side],
+    dataset: str,
+    content_hash: Callable[[Path], str],
 ) -> list[ManifestRow]:
     """What the run saw, to be checked against when its figures are reproduced."""
     return [

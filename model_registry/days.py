@@ -1,6 +1,6 @@
 """The data sets of two days, split so that no form of a held-out image is ever trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +54,17 @@ class Day:
         """Indices of the images that may be trained on."""
         return np.flatnonzero(~np.array(self.held_out, dtype=bool))
 
-    def manifest(self, trained_on: Indices) -> list[ManifestRow]:
-        """What became of each image."""
+    @property
+    def tests(self) -> Indices:
+        """Indices of the images that are held out."""
+        return np.flatnonzero(np.array(self.held_out, dtype=bool))
+
+    def manifest(self, trained_on: Indices, content_hash: Callable[[Path], str]) -> list[ManifestRow]:
+        """What became of each image; `content_hash` tells what a file holds."""
         sides: list[Side] = ["test" if test else "unused" for test in self.held_out]
         for index in trained_on:
             sides[index] = "train"
-        return manifest(self.images, self.files, sides, self.dataset)
+        return manifest(self.images, self.files, sides, self.dataset, content_hash)
 
 
 def clean_day(

@@ -12,6 +12,10 @@ RETRY_AFTER_S = 10.0
 """What cut a run off may be over by then."""
 
 
+HEAD_START_S = 10.0
+"""A run is begun so long before its alarm is confirmed: it makes itself ready, and waits for the rest by itself."""
+
+
 @dataclass(frozen=True)
 class CutOff:
     """A run that is not finished, though nobody works on it."""
@@ -70,7 +74,7 @@ def _cut_off(connection: Connection) -> list[CutOff]:
 
 
 def _open_alarm(connection: Connection, champion_version: str, settings: Settings) -> int | None:
-    """The oldest confirmed one of this champion that no run has answered, unless a run finished lately."""
+    """The oldest one of this champion that no run has answered, unless a run finished lately."""
     with connection.cursor() as cursor:
         cursor.execute(
             "select id from drift_alarm where ended_at is null and model_version = %s"
@@ -78,7 +82,7 @@ def _open_alarm(connection: Connection, champion_version: str, settings: Setting
             " and not exists (select from adaptation where alarm_id = drift_alarm.id)"
             " and not exists (select from adaptation where finished_at > now() - make_interval(secs => %s))"
             " order by id limit 1",
-            (champion_version, settings.adapt_confirm_s, settings.adapt_cool_down_s),
+            (champion_version, max(0.0, settings.adapt_confirm_s - HEAD_START_S), settings.adapt_cool_down_s),
         )
         row = cursor.fetchone()
     return None if row is None else int(row[0])

@@ -5,10 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from common.cli import UserError
-from model_registry.weights import FloatArray
+from common.embeddings import FloatArray, pack, unpack
 
 LOCK_TIMEOUT_S = 60.0
 """How long a process waits for another one's write; a batch takes milliseconds."""
@@ -34,18 +32,18 @@ class EmbeddingCache:
             ) from error
 
     def get(self, contents: Iterable[str]) -> dict[str, FloatArray]:
-        """The embeddings known so far, by content hash."""
+        """The embeddings known so far, by content hash: float32 [1280], rounded as `pack` does."""
         found: dict[str, FloatArray] = {}
         with self._session() as session:
             for content in contents:
                 query = "select vector from embedding where method = ? and content = ?"
                 for (vector,) in session.execute(query, (self._method, content)):
-                    found[content] = np.frombuffer(vector, dtype="<f4").astype(np.float32)
+                    (found[content],) = unpack(vector)
         return found
 
     def put(self, embeddings: Mapping[str, FloatArray]) -> None:
         """Add embeddings by content hash; what another process added meanwhile stays."""
-        rows = [(self._method, content, vector.astype("<f4").tobytes()) for content, vector in embeddings.items()]
+        rows = [(self._method, content, pack(vector)) for content, vector in embeddings.items()]
         with self._session() as session:
             session.executemany("insert or ignore into embedding values (?, ?, ?)", rows)
 

@@ -1,9 +1,9 @@
-"""Turns image files into the backbone's embeddings, each picture only once."""
+"""Turns image files into the backbone's embeddings, each picture only once, wherever it was seen before."""
 
-import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -11,18 +11,23 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-import PIL
 from rich.console import Console
 from rich.progress import track
 
-from common import images
+from common import embeddings, images
 from common.cli import UserError
-from model_registry.backbone import EMBEDDING_SIZE, pretrained_backbone
+from common.embeddings import EMBEDDING_SIZE, FloatArray, as_stored
+from model_registry.backbone import network_sha256, pretrained_backbone
+from model_registry.content import content_hash
 from model_registry.embedding_cache import EmbeddingCache
-from model_registry.weights import FloatArray
+from model_registry.head import PRECISION
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE = 16
 """Pictures a run: more makes the network no faster on a CPU, and takes more memory."""
+
+SOURCES = ("streamed", "cached", "computed")
 
 T = TypeVar("T")
 
@@ -47,48 +52,71 @@ def batches(items: Iterable[T], size: int = BATCH_SIZE) -> Iterator[list[T]]:
         yield batch
 
 
-def content_hash(path: Path) -> str:
-    """Hexadecimal SHA-256 of the file's bytes. `UserError` when it cannot be read."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
-
-
-@cache
 def embedding_method() -> str:
-    """Changes with whatever changes an embedding: network, weights, preprocessing, and the libraries that run them."""
-    parts = [
-        pretrained_backbone().SerializeToString(deterministic=True),
-        Path(images.__file__).read_bytes(),
-        f"Pillow {PIL.__version__} onnxruntime {onnxruntime.__version__}".encode(),
-    ]
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+    """Names what makes embeddings here; a service that runs one of the trained graphs gives its own the same name."""
+    return embeddings.embedding_method(network_sha256(), PRECISION)
 
 
-def embed(paths: Sequence[Path], cache_file: Path) -> FloatArray:
-    """Embeddings of image files, float32 [len(paths), 1280] in the order given.
+class Embeddings:
+    """The embeddings that one run asks for. It reads no file twice, so a file must not change while it lasts.
 
-    Known contents come from `cache_file`; the rest is computed and added. `UserError` names an unreadable image.
+    Looked up by the file's content: among what streamed, then in `cache_file`; the rest is computed and added there.
     """
-    store = EmbeddingCache(cache_file, embedding_method())
-    contents = [content_hash(path) for path in paths]
-    by_content = dict(zip(contents, paths, strict=True))
-    known = store.get(by_content)
-    missing = [(content, path) for content, path in by_content.items() if content not in known]
-    if missing:
-        known |= _compute(missing, store)
-    return np.array([known[content] for content in contents], dtype=np.float32).reshape(-1, EMBEDDING_SIZE)
 
+    def __init__(self, cache_file: Path) -> None:
+        self._cache = EmbeddingCache(cache_file, embedding_method())
+        self._hashes: dict[Path, str] = {}
+        self._streamed: dict[str, FloatArray] = {}
+        self._known: dict[str, FloatArray] = {}
+        self._counts: Counter[str] = Counter()
 
-def _compute(missing: list[tuple[str, Path]], store: EmbeddingCache) -> dict[str, FloatArray]:
-    session = cpu_session(pretrained_backbone())
-    computed: dict[str, FloatArray] = {}
-    progress = track(missing, description="Embedding images", console=Console(stderr=True))
-    for batch in batches(progress):
-        pictures = np.stack([read_image(path) for _, path in batch])
-        (vectors,) = session.run(["embedding"], {"image": pictures})
-        fresh = {content: vector for (content, _), vector in zip(batch, vectors, strict=True)}
-        store.put(fresh)
-        computed |= fresh
-    return computed
+    @property
+    def counts(self) -> dict[str, int]:
+        """Different pictures asked for so far, by where their embeddings came from: one of `SOURCES`."""
+        return {source: self._counts[source] for source in SOURCES}
+
+    def told(self) -> str:
+        """The same in words."""
+        streamed, cached, computed = self.counts.values()
+        return f"embeddings: {streamed} from the stream, {cached} from the cache, {computed} computed"
+
+    def content_hash(self, path: Path) -> str:
+        """Hexadecimal SHA-256 of the file's bytes. `UserError` when it cannot be read."""
+        if path not in self._hashes:
+            self._hashes[path] = content_hash(path)
+        return self._hashes[path]
+
+    def add_streamed(self, streamed: Mapping[Path, tuple[str, FloatArray]]) -> None:
+        """Content hash and embedding [1280] with which files streamed; a file that has changed since is noticed."""
+        for path, (content, vector) in streamed.items():
+            self._streamed[content] = vector
+            if self.content_hash(path) != content:
+                log.warning("%s has changed since it streamed: it is embedded as it is now", path)
+
+    def of(self, paths: Sequence[Path]) -> FloatArray:
+        """Of image files, float32 [len(paths), 1280] in the order given, rounded as they are stored.
+
+        `UserError` names an unreadable image.
+        """
+        wanted = {self.content_hash(path): path for path in paths}
+        self._find("streamed", {content: self._streamed[content] for content in wanted.keys() & self._streamed.keys()})
+        self._find("cached", self._cache.get(wanted.keys() - self._known.keys()))
+        missing = [(content, path) for content, path in wanted.items() if content not in self._known]
+        if missing:
+            self._compute(missing)
+        vectors = [self._known[self.content_hash(path)] for path in paths]
+        return np.array(vectors, dtype=np.float32).reshape(-1, EMBEDDING_SIZE)
+
+    def _find(self, source: str, found: Mapping[str, FloatArray]) -> None:
+        self._counts[source] += len(found.keys() - self._known.keys())
+        self._known = {**found, **self._known}
+
+    def _compute(self, missing: Sequence[tuple[str, Path]]) -> None:
+        session = cpu_session(pretrained_backbone())
+        progress = track(missing, description="Embedding images", console=Console(stderr=True))
+        for batch in batches(progress):
+            pictures = np.stack([read_image(path) for _, path in batch])
+            (vectors,) = session.run(["embedding"], {"image": pictures})
+            fresh = {content: vector for (content, _), vector in zip(batch, as_stored(vectors), strict=True)}
+            self._cache.put(fresh)
+            self._find("computed", fresh)

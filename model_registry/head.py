@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,18 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from model_registry.drift_projection import FEATURES, Projection
-from model_registry.weights import FloatArray
+from common.embeddings import FloatArray
+from model_registry.backbone import network_sha256
 
 REGULARISATION = 0.1
 """scikit-learn's C. On 1280 standardised features 0.01 to 1 are equally accurate; 0.1 is well calibrated too."""
 
 MAX_ITERATIONS = 2000
+
+PRECISION = "float32"
+"""What the graph computes embeddings in."""
+
+WEIGHTS, BIASES = "head.weights", "head.biases"
 
 
 def fit_head(embeddings: FloatArray, targets: Sequence[int] | npt.NDArray[np.int64]) -> Pipeline:
@@ -50,46 +56,56 @@ def margins(head: Pipeline, embeddings: FloatArray, targets: npt.NDArray[np.int6
     return lead
 
 
-def export(
-    backbone: onnx.ModelProto, head: Pipeline, projection: Projection, classes: Sequence[str]
-) -> onnx.ModelProto:
-    """One graph: `image` uint8 [N, 224, 224, 3] to three outputs, all float32.
+def export(backbone: onnx.ModelProto, head: Pipeline, classes: Sequence[str]) -> onnx.ModelProto:
+    """One graph: `image` uint8 [N, 224, 224, 3] to `probabilities` [N, C] and `embedding` [N, 1280], both float32.
 
-    `probabilities` [N, C], `embedding` [N, 1280], and the embedding's projection `drift_features` [N, 32]. The class
-    names travel with it, as JSON in `metadata_props["classes"]`.
+    As JSON in `metadata_props` it carries the class names, `classes`, and what makes its embeddings, `embedding`.
     """
     weights, biases = linear_layer(head)
     model = onnx.ModelProto()
     model.CopyFrom(backbone)
     graph = model.graph
     graph.initializer.extend(
-        numpy_helper.from_array(value, name)
-        for name, value in (
-            ("head.weights", weights),
-            ("head.biases", biases),
-            ("drift.weights", projection.weights),
-            ("drift.biases", projection.biases),
-        )
+        numpy_helper.from_array(value, name) for name, value in ((WEIGHTS, weights), (BIASES, biases))
     )
-    logits = helper.make_node("Gemm", ["embedding", "head.weights", "head.biases"], ["logits"], "logits", transB=1)
+    logits = helper.make_node("Gemm", ["embedding", WEIGHTS, BIASES], ["logits"], "logits", transB=1)
     softmax = helper.make_node("Softmax", ["logits"], ["probabilities"], "probabilities", axis=1)
-    drift = helper.make_node(
-        "Gemm", ["embedding", "drift.weights", "drift.biases"], ["drift_features"], "drift_features", transB=1
-    )
-    graph.node.extend([logits, softmax, drift])
+    graph.node.extend([logits, softmax])
     embedding = graph.output.pop()
-    probabilities, features = (
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", width])
-        for name, width in (("probabilities", len(classes)), ("drift_features", FEATURES))
-    )
-    graph.output.extend([probabilities, embedding, features])
-    helper.set_model_props(model, {"classes": json.dumps(list(classes))})
+    probabilities = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["N", len(classes)])
+    graph.output.extend([probabilities, embedding])
+    properties = {"classes": list(classes), "embedding": own_embedding()}
+    helper.set_model_props(model, {key: json.dumps(value) for key, value in properties.items()})
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
+def own_embedding() -> dict[str, str]:
+    """What makes the embeddings of the graphs that are trained here."""
+    return {"backbone": network_sha256(), "precision": PRECISION}
+
+
 def classes_of(model: onnx.ModelProto) -> list[str]:
     """The class names that `export` stored."""
-    properties = {entry.key: entry.value for entry in model.metadata_props}
-    names: list[str] = json.loads(properties["classes"])
+    names: list[str] = metadata(model)["classes"]
     return names
+
+
+def metadata(model: onnx.ModelProto) -> dict[str, Any]:
+    """What `model` carries about itself, by key."""
+    return {entry.key: json.loads(entry.value) for entry in model.metadata_props}
+
+
+def answers_embeddings(model: onnx.ModelProto) -> bool:
+    """Whether `head_probabilities` knows what `model` answers: older graphs do not say what makes their embeddings."""
+    return metadata(model).get("embedding") == own_embedding()
+
+
+def head_probabilities(model: onnx.ModelProto, embeddings: FloatArray) -> FloatArray:
+    """What `model` answers for pictures with these embeddings, float32 [N, C], by its own last layer."""
+    constants = {each.name: each for each in model.graph.initializer}
+    weights, biases = (numpy_helper.to_array(constants[name]) for name in (WEIGHTS, BIASES))
+    scores = embeddings @ weights.T + biases
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    probabilities: FloatArray = powers / powers.sum(axis=1, keepdims=True)
+    return probabilities

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from common.cli import UserError
+from common.embeddings import FloatArray
 from model_registry.days import CLEAN, Day
 from model_registry.head import fit_head, margins
 from model_registry.settings import DEFAULT_BUDGET
 from model_registry.strategies import STRATEGIES, Indices, OldRows, select
-from model_registry.weights import FloatArray
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ from model_registry.backbone import backbone_sha256
 from model_registry.code_version import UNKNOWN, code_commit
 from model_registry.dataset import LabelledImage, ManifestRow, manifest_text
 from model_registry.days import CLEAN, DRIFTED
+from model_registry.embeddings import Embeddings
+from model_registry.evaluation import Evaluation
 from model_registry.registry import Registry, run_of
 from model_registry.rehearsal import Recipe
 from model_registry.settings import Settings
@@ -29,6 +31,9 @@ from model_registry.verification import require_unchanged
 
 TOLERANCE = 1e-3
 """Between probabilities: another processor adds in another order, which shows in the sixth digit."""
+
+ROUNDING = 1e-9
+"""Of quotients of two counts."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,9 @@ def reproduce(registry: Registry, version: ModelVersion, settings: Settings) -> 
     recipe, group_pattern = _recipe(parameters, version)
     require_unchanged(manifest, settings.image_root)
     grouped = settings.model_copy(update={"group_pattern": group_pattern})
-    rebuilt = train_rows(_images(manifest, CLEAN), _images(manifest, DRIFTED), grouped, recipe, known=manifest)
+    embeddings = Embeddings(settings.embedding_cache)
+    clean, drifted = (_images(manifest, dataset) for dataset in (CLEAN, DRIFTED))
+    rebuilt = train_rows(clean, drifted, grouped, recipe, embeddings, known=manifest)
     checks = [
         _equal("data manifest", parameters.get("data_manifest_sha256"), _sha256(manifest_text(manifest))),
         _equal("backbone's weights", parameters.get("backbone_sha256"), backbone_sha256()),
@@ -125,38 +132,71 @@ def compare_choice(recorded: Sequence[ManifestRow], rebuilt: Sequence[ManifestRo
 
 
 def compare_metrics(recorded: Mapping[str, float], rebuilt: Trained) -> Check:
-    """Whether every figure on held-out images is the very same number."""
+    """Whether every figure on held-out images is the very same number, but for images of nearly equal classes.
+
+    Embeddings that streamed and those that are computed here may be rounded to different sides.
+    """
     figures = rebuilt.metrics
     # Where tuesday was only looked at, its images are no part of the record, and need not be here.
     absent = {name for name in recorded if "_tuesday" in name} if rebuilt.drifted is None else set()
     names = sorted({name for name in recorded if name.startswith("test_")} - absent | set(figures))
-    differing = [
-        f"{name} was {recorded.get(name)!r}, is {figures.get(name)!r}"
-        for name in names
-        if recorded.get(name) != figures.get(name)
-    ]
+    unequal = [name for name in names if recorded.get(name) != figures.get(name)]
+    differing = [name for name in unequal if not _may_be(name, recorded, rebuilt)]
+    told = [f"{name} was {recorded.get(name)!r}, is {figures.get(name)!r}" for name in differing]
+    detail = "; ".join(told) or f"{len(names) - len(unequal)} equal figures"
+    if unequal and not differing:
+        detail += f"; {len(unequal)} differ by images of which two classes are nearly equal"
     left_out = f"; {len(absent)} of tuesday are left out, whose images are not here" if absent else ""
-    return Check("metrics", not differing, ("; ".join(differing) or f"{len(names)} equal figures") + left_out)
+    return Check("metrics", not differing, detail + left_out)
+
+
+def _may_be(name: str, recorded: Mapping[str, float], rebuilt: Trained) -> bool:
+    """Whether images of which two classes are nearly equal can make the figure that is recorded of the rebuilt one."""
+    day = rebuilt.drifted if "_tuesday" in name else rebuilt.clean
+    figures = rebuilt.metrics
+    if day is None or name not in recorded or name not in figures:
+        return False
+    images = np.bincount(day.targets, minlength=len(rebuilt.classes))
+    close = np.bincount(day.targets[day.close], minlength=len(rebuilt.classes))
+    if "_recall_" in name:
+        index = int(name.partition("_recall_")[2].partition("_")[0])
+        most = close[index] / max(images[index], 1)
+    elif "macro_f1" in name:
+        # An image changes the F1 scores of two classes, each by no more than 2 of the class's images.
+        most = 4 * close.sum() / (len(images) * max(images.min(), 1))
+    else:
+        most = close.sum() / images.sum()
+    return bool(close.any() and abs(recorded[name] - figures[name]) <= most + ROUNDING)
 
 
 def compare_answers(
     registered: onnx.ModelProto, rebuilt: onnx.ModelProto, rows: Sequence[ManifestRow], image_root: Path
 ) -> list[Check]:
-    """Whether both graphs say the same of the held-out images."""
+    """Whether both graphs say the same of the held-out images, but for those of nearly equal classes."""
     answers = []
     for name, model in (("registered", registered), ("rebuilt", rebuilt)):
         days = []
         for dataset in dict.fromkeys(row.dataset for row in rows):
             of_day = [row for row in rows if row.dataset == dataset]
             description = f"Asking the {name} graph about {dataset}"
-            days.append(evaluate_rows(model, of_day, image_root / dataset, description).probabilities)
-        answers.append(np.concatenate(days))
-    if answers[0].shape != answers[1].shape:
-        classes = " and ".join(str(each.shape[1]) for each in answers)
+            days.append(evaluate_rows(model, of_day, image_root / dataset, description))
+        answers.append(
+            Evaluation(
+                np.concatenate([day.targets for day in days]), np.concatenate([day.probabilities for day in days])
+            )
+        )
+    then, now = answers
+    if then.probabilities.shape != now.probabilities.shape:
+        classes = " and ".join(str(each.probabilities.shape[1]) for each in answers)
         return [Check("predictions", False, f"the graphs know {classes} classes")]
-    same = int((answers[0].argmax(axis=1) == answers[1].argmax(axis=1)).sum())
-    apart = float(np.abs(answers[0] - answers[1]).max())
+    same = then.predictions == now.predictions
+    close = f"; of {then.close[~same].sum()} others two classes are nearly equal" if then.close[~same].any() else ""
+    apart = float(np.abs(then.probabilities - now.probabilities).max())
     return [
-        Check("predictions", same == len(rows), f"{same} of {len(rows)} held-out images the same"),
+        Check(
+            "predictions",
+            bool((same | then.close).all()),
+            f"{same.sum()} of {len(rows)} held-out images the same{close}",
+        ),
         Check("probabilities", apart <= TOLERANCE, f"at most {apart:.1e} apart, {TOLERANCE:g} allowed"),
     ]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from common.embeddings import PROJECTION, FloatArray, project
 from common.images import INPUT_SIDE
 from model_registry.embeddings import cpu_session
 from model_registry.evaluation import Evaluation
@@ -17,10 +18,13 @@ REFERENCE_IMAGES = 400
 """At most; more would make the file larger and the statistics hardly better."""
 
 
-def describe(model: onnx.ModelProto, dataset: str, held_out: Evaluation) -> None:
-    """Store in `model` what it answers to pictures that anyone can make again, and on held-out images of `dataset`."""
+def describe(model: onnx.ModelProto, dataset: str, held_out: Evaluation, embeddings: FloatArray) -> None:
+    """Store in `model` what it answers to pictures that anyone can make again, and on held-out images of `dataset`.
+
+    `embeddings` are those of the held-out images, float32 [N, 1280].
+    """
     _store(model, "self_test", self_test(model))
-    _store(model, "drift_reference", drift_reference(dataset, held_out))
+    _store(model, "drift_reference", drift_reference(dataset, held_out, embeddings))
 
 
 def self_test(model: onnx.ModelProto) -> dict[str, Any]:
@@ -31,8 +35,8 @@ def self_test(model: onnx.ModelProto) -> dict[str, Any]:
     return {"seed": SELF_TEST_SEED, "images": SELF_TEST_IMAGES, "probabilities": probabilities.tolist()}
 
 
-def drift_reference(dataset: str, held_out: Evaluation) -> dict[str, Any]:
-    """What answers look like while nothing drifts: confidences and drift features, an image each, and the accuracy.
+def drift_reference(dataset: str, held_out: Evaluation, embeddings: FloatArray) -> dict[str, Any]:
+    """What answers look like while nothing drifts: confidences and features, an image each, and the accuracy.
 
     Of more than `REFERENCE_IMAGES` images so many are taken at even distances, so that each class keeps its share; the
     accuracy is that of all of them.
@@ -43,7 +47,8 @@ def drift_reference(dataset: str, held_out: Evaluation) -> dict[str, Any]:
         "dataset": dataset,
         "accuracy": held_out.accuracy,
         "confidences": held_out.probabilities[kept].max(axis=1).astype(np.float64).round(6).tolist(),
-        "features": held_out.features[kept].astype(np.float64).round(5).tolist(),
+        "features": project(embeddings[kept]).astype(np.float64).round(5).tolist(),
+        "projection": PROJECTION,
     }
 
 

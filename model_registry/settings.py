@@ -96,16 +96,13 @@ class Settings(StageSettings):
     """How long nothing is trained after a run, or after the champion changed."""
 
     adapt_images: int = Field(default=600, ge=1)
-    """Labelled, different images of the drifted period that are enough to begin with."""
-
-    adapt_collect_s: float = Field(default=45.0, ge=0)
-    """How long to wait for that many; then fewer do."""
+    """Labelled, different images of the drifted period, at most; as many as the gate needs are collected."""
 
     adapt_minimum_images: int = Field(default=100, ge=1)
     """So many are waited for in any case, up to `adapt_patience_s`. A fifth of them is held out to judge by."""
 
     adapt_patience_s: float = Field(default=600.0, ge=0)
-    """When too few images have come by then, the run fails."""
+    """Then the minimum is enough; when even that has not come, the run fails."""
 
     adapt_strategy: str = DEFAULT_STRATEGY
     """Which of monday's images are trained on again: a name in `strategies/`."""

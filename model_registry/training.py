@@ -8,22 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from common.cli import UserError
+from common.embeddings import FloatArray
 from common.postgres import Connection
 from model_registry.backbone import backbone_sha256, pretrained_backbone
 from model_registry.code_version import code_commit
 from model_registry.dataset import LabelledImage, ManifestRow, manifest_text, wait_for_rows
-from model_registry.days import CLEAN, DRIFTED, clean_day, drifted_day, drifted_rows
-from model_registry.drift_projection import fit_projection
-from model_registry.embeddings import embed
-from model_registry.evaluation import Evaluation, evaluate
+from model_registry.days import CLEAN, DRIFTED, Day, clean_day, drifted_day, drifted_rows
+from model_registry.embeddings import Embeddings
+from model_registry.evaluation import Evaluation, evaluate, evaluate_embeddings
 from model_registry.head import REGULARISATION, export, fit_head
 from model_registry.rehearsal import Recipe, rehearsed, require_classes
 from model_registry.self_description import describe
 from model_registry.settings import Settings
-from model_registry.strategies import STRATEGIES
+from model_registry.strategies import STRATEGIES, Indices
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,20 @@ def _recalls(prefix: str, evaluation: Evaluation, classes: Sequence[str]) -> dic
     }
 
 
-def train(connection: Connection, settings: Settings, recipe: Recipe) -> Trained:
+@dataclass(frozen=True)
+class OldDay:
+    """All that a training run needs to know of monday; no row of tuesday is needed to find it out."""
+
+    day: Day
+    classes: list[str]
+    embeddings: FloatArray
+    """Of the day's images, [N, 1280]."""
+
+    chosen: Indices
+    """Which of them are trained on."""
+
+
+def train(connection: Connection, settings: Settings, recipe: Recipe, embeddings: Embeddings) -> Trained:
     """Train on the rows that the recipe's strategy chooses. `UserError` says what is wrong with rows or images.
 
     Rows of monday are waited for; where the strategy trains on tuesday too, its rows must be there.
@@ -92,7 +106,7 @@ def train(connection: Connection, settings: Settings, recipe: Recipe) -> Trained
     clean_rows = wait_for_rows(connection, CLEAN, settings.wait_timeout_s)
     new_rows = drifted_rows(connection) if uses_new else []
     connection.close()  # Nothing more is asked of the database; training may take minutes.
-    return train_rows(clean_rows, new_rows, settings, recipe)
+    return train_rows(clean_rows, new_rows, settings, recipe, embeddings)
 
 
 def train_rows(
@@ -100,39 +114,78 @@ def train_rows(
     new_rows: Sequence[LabelledImage],
     settings: Settings,
     recipe: Recipe,
+    embeddings: Embeddings,
     known: Sequence[ManifestRow] = (),
 ) -> Trained:
     """The same on rows at hand: those of monday, and those of tuesday where the strategy trains on them.
 
     What an earlier model knew, its manifest `known`, stays on its side of the split.
     """
-    clean, classes = clean_day(clean_rows, settings, recipe.seed, known)
-    drifted = drifted_day(new_rows, clean, settings, recipe.seed, known)
-    old_embeddings = embed(clean.files, settings.embedding_cache)
-    new_embeddings = embed(drifted.files, settings.embedding_cache)
-    chosen = rehearsed(clean, old_embeddings, recipe)
-    targets = np.concatenate([clean.targets[chosen], drifted.targets[drifted.training]])
-    require_classes(targets, classes, recipe)
-    vectors = np.concatenate([old_embeddings[chosen], new_embeddings[drifted.training]])
-    model = export(pretrained_backbone(), fit_head(vectors, targets), fit_projection(vectors), classes)
-    clean_manifest, drifted_manifest = clean.manifest(chosen), drifted.manifest(drifted.training)
-    clean_tests, drifted_tests = held_out_rows(clean_manifest), held_out_rows(drifted_manifest)
-    on_clean = evaluate_rows(model, clean_tests, settings.image_root / CLEAN, "Evaluating on monday")
-    on_drifted = _evaluate_drifted(model, drifted_tests or clean_tests, settings.image_root / DRIFTED)
-    if on_drifted is not None and len(drifted.training) > 0:
-        describe(model, DRIFTED, on_drifted)
+    old = old_day(clean_rows, settings, recipe, embeddings, known)
+    return train_further(old, new_rows, settings, recipe, embeddings, known)
+
+
+def old_day(
+    rows: Sequence[LabelledImage],
+    settings: Settings,
+    recipe: Recipe,
+    embeddings: Embeddings,
+    known: Sequence[ManifestRow] = (),
+) -> OldDay:
+    """The first half of `train_rows`: monday is split, embedded and chosen from."""
+    day, classes = clean_day(rows, settings, recipe.seed, known)
+    vectors = embeddings.of(day.files)
+    return OldDay(day, classes, vectors, rehearsed(day, vectors, recipe))
+
+
+def train_further(
+    old: OldDay,
+    new_rows: Sequence[LabelledImage],
+    settings: Settings,
+    recipe: Recipe,
+    embeddings: Embeddings,
+    known: Sequence[ManifestRow] = (),
+) -> Trained:
+    """The second half of `train_rows`, with the rows of tuesday."""
+    drifted = drifted_day(new_rows, old.day, settings, recipe.seed, known)
+    new_embeddings = embeddings.of(drifted.files)
+    targets = np.concatenate([old.day.targets[old.chosen], drifted.targets[drifted.training]])
+    require_classes(targets, old.classes, recipe)
+    vectors = np.concatenate([old.embeddings[old.chosen], new_embeddings[drifted.training]])
+    model = export(pretrained_backbone(), fit_head(vectors, targets), old.classes)
+    clean_tests, drifted_tests = (day.tests for day in (old.day, drifted))
+    shown = old.embeddings[clean_tests]
+    on_clean = evaluate_embeddings(model, shown, old.day.targets[clean_tests])
+    if len(drifted_tests) > 0:
+        shown_drifted, drifted_targets = new_embeddings[drifted_tests], drifted.targets[drifted_tests]
     else:
-        describe(model, CLEAN, on_clean)
+        shown_drifted, drifted_targets = _drifted_forms(old.day, drifted.folder, embeddings)
+    on_drifted = evaluate_embeddings(model, shown_drifted, drifted_targets) if len(drifted_targets) > 0 else None
+    if on_drifted is not None and len(drifted.training) > 0:
+        describe(model, DRIFTED, on_drifted, shown_drifted)
+    else:
+        describe(model, CLEAN, on_clean, shown)
     return Trained(
         model,
-        classes,
-        clean_manifest + drifted_manifest,
+        old.classes,
+        [
+            *old.day.manifest(old.chosen, embeddings.content_hash),
+            *drifted.manifest(drifted.training, embeddings.content_hash),
+        ],
         on_clean,
         on_drifted,
         recipe,
         settings.group_pattern,
         code_commit(settings),
     )
+
+
+def _drifted_forms(day: Day, folder: Path, embeddings: Embeddings) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """Embeddings and classes of those held-out images of `day` that have a drifted form in `folder`."""
+    tests = [day.images[index] for index in day.tests]
+    present = [image for image in tests if (folder / image.image_path).is_file()]
+    targets = np.array([image.target for image in present], dtype=np.int64)
+    return embeddings.of([folder / image.image_path for image in present]), targets
 
 
 def held_out_rows(manifest: Sequence[ManifestRow]) -> list[ManifestRow]:
@@ -143,12 +196,6 @@ def held_out_rows(manifest: Sequence[ManifestRow]) -> list[ManifestRow]:
 def evaluate_rows(model: onnx.ModelProto, rows: Sequence[ManifestRow], folder: Path, description: str) -> Evaluation:
     """Let `model` answer for the files of `rows` below `folder`."""
     return evaluate(model, [folder / row.image_path for row in rows], [row.target for row in rows], description)
-
-
-def _evaluate_drifted(model: onnx.ModelProto, rows: Sequence[ManifestRow], folder: Path) -> Evaluation | None:
-    """On those held-out images that have a drifted form; None when none has."""
-    present = [row for row in rows if (folder / row.image_path).is_file()]
-    return evaluate_rows(model, present, folder, "Evaluating on tuesday") if present else None
 
 
 def require_accuracy(accuracy: float, minimum: float) -> None:

@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import recall_score
 
+from common.embeddings import FloatArray
 from model_registry.dataset import LabelledImage, split
 from model_registry.head import fit_head
 from model_registry.rehearsal import old_rows
 from model_registry.strategies import STRATEGIES, Indices, OldRows, select
-from model_registry.weights import FloatArray
 
 
 @dataclass(frozen=True)

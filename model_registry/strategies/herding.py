@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from common.embeddings import FloatArray
 from model_registry.strategies.protocol import Indices, OldRows, Strategy
 from model_registry.strategies.ranking import balanced
-from model_registry.weights import FloatArray
 
 
 class Herding(Strategy):

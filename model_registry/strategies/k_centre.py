@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from common.embeddings import FloatArray
 from model_registry.strategies.protocol import Indices, OldRows, Strategy
-from model_registry.weights import FloatArray
 
 
 class KCentre(Strategy):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,15 +20,20 @@ import psutil
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
+from psycopg2.extras import execute_values
 
 from common.cli import UserError
+from common.embeddings import pack
 from common.paths import REPOSITORY
 from common.postgres import apply_schema
 from common.settings import local_port
 from common.waiting import wait_until
-from model_registry.adaptation import Run, only_run
+from model_registry.adaptation import Alarm, Run, lasts, only_run
 from model_registry.champion_look import Champion, look
+from model_registry.content import content_hash
 from model_registry.due import due_alarm
+from model_registry.embeddings import Embeddings, embedding_method
+from model_registry.labelled_rows import look as look_at_rows
 from model_registry.promotion import history, promote
 from model_registry.registry import Registry, connect, run_of
 from model_registry.settings import Settings
@@ -38,11 +44,8 @@ IMAGES = 300
 AT_ONCE = {
     "MODEL_REGISTRY_ADAPT_CONFIRM_S": "0",
     "MODEL_REGISTRY_ADAPT_COOL_DOWN_S": "0",
-    "MODEL_REGISTRY_ADAPT_COLLECT_S": "0",
     "MODEL_REGISTRY_ADAPT_IMAGES": str(IMAGES),
 }
-WAITING = {"MODEL_REGISTRY_ADAPT_COLLECT_S": "300"}
-"""Keeps a run collecting until the test gives it its images."""
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +72,32 @@ class Database:
 
     def insert_rows(self, images: list[Row], first_id: int = 1) -> None:
         """Predictions of tuesday's images, labelled."""
-        for number, image in enumerate(images):
-            self.all(
+        rows = [(first_id + number, image["image_path"], image["target"]) for number, image in enumerate(images)]
+        with self._connection.cursor() as cursor:
+            # All at once: a run that looks meanwhile sees none of them or all.
+            execute_values(
+                cursor,
                 "insert into cargo_prediction"
-                " (id, timestamp, dataset, image_path, target, label, confidence, model_version)"
-                " values (%s, now(), 'tuesday', %s, 0, %s, 0.5, '1')",
-                *(first_id + number, image["image_path"], image["target"]),
+                " (id, timestamp, dataset, image_path, target, label, confidence, model_version) values %s",
+                rows,
+                "(%s, now(), 'tuesday', %s, 0, %s, 0.5, '1')",
+                page_size=len(rows) + 1,
             )
+
+    def insert_embeddings(self, root: Path, images: list[Row], cache: Path) -> None:
+        """What the API stores beside these predictions."""
+        files = [root / "tuesday" / image["image_path"] for image in images]
+        for row_id, (file, vector) in enumerate(zip(files, Embeddings(cache).of(files), strict=True), start=1):
+            self.all(
+                "insert into cargo_prediction_embedding (id, content, method, embedding) values (%s, %s, %s, %s)",
+                *(row_id, content_hash(file), embedding_method(), pack(vector)),
+            )
+
+    def apply_schema(self) -> None:
+        """As at each start of the reconciler."""
+        self._connection.autocommit = False
+        apply_schema(self._connection, REPOSITORY / "kafka" / "target_schema.sql")
+        self._connection.autocommit = True
 
     def insert_alarm(self, detector: str = "confidence", version: str = "1", first_id: int = 1) -> int:
         inserted = self.all(
@@ -86,7 +108,10 @@ class Database:
         return int(inserted[0][0])
 
     def run(self, alarm: int) -> Row | None:
-        names = "state, attempts, champion_version, challenger_version, strategy, images, reason, gate, finished_at"
+        names = (
+            "state, attempts, champion_version, challenger_version, strategy, images, wanted, steps, reason, gate, "
+            "finished_at"
+        )
         rows = self.all(f"select {names} from adaptation where alarm_id = %s", alarm)
         return dict(zip(names.split(", "), rows[0], strict=True)) if rows else None
 
@@ -109,13 +134,12 @@ def database(stack: Stack, registry: Registry) -> Iterator[Database]:
     with stack.target() as connection, connection.cursor() as cursor:
         cursor.execute(f"create schema {schema}")
         cursor.execute(f"set search_path = {schema}")
-        connection.autocommit = False
-        apply_schema(connection, REPOSITORY / "kafka" / "target_schema.sql")
-        connection.autocommit = True
+        database = Database(stack, connection, schema)
+        database.apply_schema()
         cursor.execute(f"set search_path = {schema}; grant usage on schema {schema} to adapteruser")
         roles = (REPOSITORY / "kafka" / "target_roles.sql").read_text()
         cursor.execute("\n".join(line for line in roles.splitlines() if line.endswith("to adapteruser;")))
-        yield Database(stack, connection, schema)
+        yield database
         cursor.execute(f"drop schema {schema} cascade")
 
 
@@ -185,6 +209,10 @@ def test_two_adapters_and_two_alarms_make_one_run_that_promotes(
     assert (run["state"], run["attempts"], run["champion_version"]) == ("promoted", 1, "1"), run["reason"]
     assert champion(registry) == run["challenger_version"]
     assert (run["images"], run["strategy"]) == (len(images), "balanced_margin")
+    assert 100 <= run["wanted"] <= len(images)
+    assert list(run["gate"]["embedded"]) == ["streamed", "cached", "computed"]
+    assert run["gate"]["embedded"]["streamed"] == 0
+    assert set(run["steps"]) == {"collecting", "training", "registering", "judging"}
     day = run["gate"]["days"]["tuesday"]
     assert day["challenger"] - day["champion"] == pytest.approx(day["gain"])
     assert day["gain"] > 0.05
@@ -229,7 +257,7 @@ def test_nothing_that_the_champion_was_trained_on_is_held_out(registry: Registry
             {"MODEL_REGISTRY_ADAPT_PATIENCE_S": "0"},
             "brick/*",
             "failed",
-            "labelled images of 'tuesday' from row 1 on after 0 s; 100 are needed",
+            "labelled images of 'tuesday' after 0 s; 100 are needed",
         ),
     ],
 )
@@ -260,7 +288,7 @@ def test_a_champion_that_changes_meanwhile_is_not_replaced(
 ) -> None:
     other = next(str(version.version) for version in registry.versions() if str(version.version) != "1")
     alarm = database.insert_alarm()
-    with adapter(database, registry, tmp_path / "log", WAITING):
+    with adapter(database, registry, tmp_path / "log"):
         database.wait_for(alarm, "collecting")
         promote(registry, other, "somebody", "knows better")
         database.insert_rows(images)
@@ -270,9 +298,53 @@ def test_a_champion_that_changes_meanwhile_is_not_replaced(
     assert champion(registry) == other
 
 
+@pytest.mark.parametrize("changed", [0, 1])
+def test_pictures_that_streamed_are_not_looked_at_again(
+    stack: Stack, registry: Registry, database: Database, images: list[Row], tmp_path: Path, changed: int
+) -> None:
+    """But for one whose file has changed since."""
+    root = tmp_path / "images"
+    root.mkdir()
+    (root / "monday").symlink_to(stack.image_root / "monday")
+    shutil.copytree(stack.image_root / "tuesday", root / "tuesday")
+    database.insert_rows(images)
+    database.insert_embeddings(root, images, tmp_path / "another_cache.sqlite")
+    with (file := root / "tuesday" / images[0]["image_path"]).open("ab") as end:
+        end.write(uuid.uuid4().bytes * changed)
+    alarm = database.insert_alarm()
+    answer = adapt(database, registry, alarm, MODEL_REGISTRY_IMAGE_ROOT=str(root))
+    run = database.run(alarm)
+    assert run is not None
+    assert run["state"] == "promoted", run["reason"]
+    embedded = run["gate"]["embedded"]
+    assert (embedded["streamed"], embedded["computed"]) == (IMAGES - changed, changed)
+    monday = f"{embedded['cached']} from the cache"
+    assert f"embeddings: {IMAGES - changed} from the stream, {monday}, {changed} computed" in answer.stderr
+    assert answer.stderr.count(f"{file} has changed since it streamed") == changed
+
+
+def test_an_alarm_that_is_over_soon_starts_no_training(registry: Registry, database: Database, tmp_path: Path) -> None:
+    alarm = database.insert_alarm()
+    command = [sys.executable, "-m", "model_registry.adapt", "--alarm", str(alarm), "--model-name", registry.model_name]
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        run = subprocess.Popen(
+            command, env=environment(database, MODEL_REGISTRY_ADAPT_CONFIRM_S="86400"), stderr=output, stdout=output
+        )
+    try:
+        wait_until(lambda: f"ready; alarm {alarm} must last" in log.read_text(), "the run is ready", timeout_s=120)
+        database.all("update drift_alarm set ended_at = now(), end_reason = 'over'")
+        assert run.wait(60) == 0, log.read_text()
+    finally:
+        run.kill()
+        run.wait()
+    assert f"alarm {alarm} is over already" in log.read_text()
+    assert database.run(alarm) is None
+
+
 def test_a_run_that_is_killed_is_tried_again(registry: Registry, database: Database, tmp_path: Path) -> None:
     alarm = database.insert_alarm()
-    with adapter(database, registry, tmp_path / "log", WAITING) as pid:
+    with adapter(database, registry, tmp_path / "log") as pid:
         database.wait_for(alarm, "collecting")
         child = run_process(pid)
         assert child.nice() == 10, "it gives way to those that serve"
@@ -286,7 +358,7 @@ def test_an_object_store_that_is_away_is_waited_for(
     stack: Stack, registry: Registry, database: Database, images: list[Row], tmp_path: Path
 ) -> None:
     alarm = database.insert_alarm()
-    with adapter(database, registry, tmp_path / "log", WAITING):
+    with adapter(database, registry, tmp_path / "log"):
         database.wait_for(alarm, "collecting")
         stack.stop("object-store")
         try:
@@ -304,14 +376,14 @@ def test_an_object_store_that_is_away_is_waited_for(
 
 def test_a_stop_ends_the_run_and_a_start_goes_on(registry: Registry, database: Database, tmp_path: Path) -> None:
     alarm = database.insert_alarm()
-    with adapter(database, registry, tmp_path / "log", WAITING) as pid:
+    with adapter(database, registry, tmp_path / "log") as pid:
         database.wait_for(alarm, "collecting")
         child = run_process(pid)
     assert not child.is_running()
     run = database.run(alarm)
     assert run is not None
     assert (run["attempts"], run["reason"], run["finished_at"]) == (0, "stopped", None)
-    with adapter(database, registry, tmp_path / "log", WAITING):
+    with adapter(database, registry, tmp_path / "log"):
         database.wait_for_attempt(alarm, 1)
 
 
@@ -341,24 +413,66 @@ class Looks:
 
 @pytest.fixture
 def looks(database: Database) -> Iterator[Looks]:
-    settings = Settings(adapt_confirm_s=5, adapt_cool_down_s=300)
+    settings = Settings(adapt_confirm_s=15, adapt_cool_down_s=300)
     with closing(psycopg2.connect(database.url)) as connection:
         connection.autocommit = True
         yield Looks(database, settings, connection)
 
 
-def test_an_alarm_is_answered_once_it_lasts(looks: Looks) -> None:
+def test_a_run_is_begun_some_seconds_before_its_alarm_is_confirmed(looks: Looks) -> None:
     assert looks.due() is None
     alarm = looks.database.insert_alarm()
     looks.database.insert_alarm("accuracy")
-    assert looks.due() is None, "it may be over at once"
+    assert looks.due(adapt_confirm_s=86400) is None
+    assert looks.due(adapt_confirm_s=0) == alarm, "the oldest"
     looks.age("drift_alarm", "began_at", 6)
-    assert looks.due() == alarm, "the oldest"
+    assert looks.due() == alarm
     looks.champion = Champion("2", None)
     assert looks.due() is None, "it is about another version"
     looks.champion = Champion("1", None)
     looks.database.all("update drift_alarm set ended_at = now(), end_reason = 'over'")
     assert looks.due() is None
+
+
+def test_an_alarm_lasts_or_is_over(looks: Looks) -> None:
+    alarm = looks.database.insert_alarm()
+    assert lasts(looks.connection, alarm, 3600) is None
+    assert lasts(looks.connection, alarm, 0) is True
+    looks.database.all("update drift_alarm set ended_at = began_at + interval '10 s', end_reason = 'over'")
+    assert lasts(looks.connection, alarm, 11) is False
+    assert lasts(looks.connection, alarm, 9) is True, "it was confirmed when it ended"
+
+
+def test_the_rows_of_an_alarm_are_looked_at(looks: Looks, images: list[Row]) -> None:
+    alarm = Alarm(1, "1", first_id=11)
+    looks.database.insert_rows(images[:30])
+    looks.database.insert_rows(images[:30], first_id=31)
+    looks.database.insert_rows(images[:7], first_id=61)
+    looks.database.all("update cargo_prediction set dataset = 'monday' where id in (12, 67)")
+    looks.database.all("update cargo_prediction set label = null where id = 13")
+    looks.database.all("update cargo_prediction set target = label where id = any(%s)", [20, 21, 22])
+    looks.database.all("update cargo_prediction set target = label, model_version = '2' where id > 60")
+    there = look_at_rows(looks.connection, alarm, at_most=100)
+    paths = [image["image_path"] for image in images[:30]]
+    assert [image.image_path for image in there.images] == sorted(paths)
+    # Rows 11 to 30 but two show the last twenty images; 31 to 42 the others, which are new; of 43 to 66 none is.
+    assert there.rows_since_new == 24
+    of_version_1 = [*range(14, 61), 11]
+    right = sum(images[(row - 1) % 30]["target"] == 0 or row in {20, 21, 22} for row in of_version_1)
+    assert there.accuracy == pytest.approx(right / len(of_version_1))
+    few = look_at_rows(looks.connection, alarm, at_most=5)
+    assert [image.image_path for image in few.images] == sorted(paths[place] for place in (10, 13, 14, 15, 16))
+
+
+def test_columns_are_added_to_a_table_that_has_rows(looks: Looks) -> None:
+    database = looks.database
+    alarm = database.insert_alarm()
+    Run(looks.connection, alarm).begin("1", "balanced_margin")
+    database.all("alter table adaptation drop column steps, drop column wanted")
+    database.apply_schema()
+    run = database.run(alarm)
+    assert run is not None
+    assert (run["steps"], run["wanted"]) == ({}, None)
 
 
 def test_after_a_run_there_is_a_pause_and_never_a_second_one_for_its_alarm(looks: Looks) -> None:

@@ -124,11 +124,7 @@ def test_the_run_says_what_the_model_is_made_of(registry: Registry, run_id: str)
     info = mlflow.models.get_model_info(f"models:/{registry.model_name}@{CHAMPION}")
     assert info.signature is not None
     assert info.signature.inputs.inputs[0].shape == (-1, INPUT_SIDE, INPUT_SIDE, 3)
-    assert {output.name for output in info.signature.outputs.inputs} == {
-        "probabilities",
-        "embedding",
-        "drift_features",
-    }
+    assert {output.name for output in info.signature.outputs.inputs} == {"probabilities", "embedding"}
 
 
 def test_a_fifth_of_the_images_is_held_out(registry: Registry, run_id: str, tmp_path: Path) -> None:

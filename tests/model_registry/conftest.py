@@ -8,9 +8,10 @@ import onnxruntime
 import pytest
 from PIL import Image
 
+from common.embeddings import FloatArray
 from model_registry.backbone import pretrained_backbone
 from model_registry.embeddings import cpu_session
-from model_registry.weights import FloatArray, read_weights, weights_file
+from model_registry.weights import read_weights, weights_file
 
 
 @pytest.fixture(scope="session")

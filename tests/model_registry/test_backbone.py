@@ -10,9 +10,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from model_registry.backbone import BATCH_NORM_EPSILON, EMBEDDING_SIZE, OPSET
+from common.embeddings import EMBEDDING_SIZE, FloatArray
+from model_registry.backbone import BATCH_NORM_EPSILON, OPSET
 from model_registry.embeddings import cpu_session
-from model_registry.weights import FloatArray
 
 Array = npt.NDArray[Any]
 

@@ -1,5 +1,6 @@
 """What a challenge refuses; the tests of integration carry whole ones out."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,8 +15,10 @@ from model_registry import challenge
 from model_registry.challenge import Champion, chosen_recipe, judge_challenger, read_champion
 from model_registry.comparing import Measured
 from model_registry.dataset import ManifestRow
+from model_registry.embeddings import Embeddings
 from model_registry.evaluation import Evaluation
 from model_registry.gate import Verdict
+from model_registry.head import export, fit_head
 from model_registry.rehearsal import Recipe
 from model_registry.settings import Settings
 from model_registry.training import Trained
@@ -34,11 +37,11 @@ def test_a_champion_must_say_what_it_held_out() -> None:
     registry = MagicMock(model_name="m")
     registry.champion.return_value = None
     with pytest.raises(UserError, match="no champion to compare with"):
-        read_champion(registry, Path())
+        read_champion(registry, Path(), MagicMock())
     registry.champion.return_value = SimpleNamespace(version="3", name="m", run_id="r")
     registry.client.get_run.return_value.data.params = {"seed": "1"}
     with pytest.raises(UserError, match="version 3 recorded no seed or no group pattern"):
-        read_champion(registry, Path())
+        read_champion(registry, Path(), MagicMock())
 
 
 @pytest.mark.parametrize(("recorded", "pattern"), [("None", None), (r"^(.+)__\d+", r"^(.+)__\d+")])
@@ -46,32 +49,31 @@ def test_the_recorded_split_is_read(recorded: str, pattern: str | None) -> None:
     registry = MagicMock()
     registry.champion.return_value = SimpleNamespace(version=3, name="m", run_id="r")
     registry.client.get_run.return_value.data.params = {"seed": "7", "group_pattern": recorded}
-    champion = read_champion(registry, Path())
+    champion = read_champion(registry, Path(), MagicMock())
     assert (champion.version, champion.seed, champion.group_pattern) == ("3", 7, pattern)
 
 
-def judged(registered: onnx.ModelProto) -> Verdict:
-    """A challenger that was right everywhere when trained, and is `registered` as the registry has it."""
-    right = Evaluation(TARGETS, np.eye(2, dtype=np.float32)[TARGETS], np.empty((4, 0), dtype=np.float32))
+def judged() -> Verdict:
+    """A challenger that was right everywhere, when the champion was wrong everywhere."""
+    right = Evaluation(TARGETS, np.eye(2, dtype=np.float32)[TARGETS])
     days = ("monday", "tuesday")
     rows = [ManifestRow(day, f"c/{n}", int(t), "test", "") for day in days for n, t in enumerate(TARGETS)]
     trained = Trained(onnx.ModelProto(), ["a", "b"], rows, right, right, Recipe(), None, "")
-    registry = MagicMock(**{"load.return_value": registered})
     measured = MagicMock(
         batch_ms=80.0, **{"answers.side_effect": lambda rows: np.array([1 - row.target for row in rows])}
     )
-    return judge_challenger(
-        registry, Champion("1", measured, rows, 0, None), MagicMock(version="2"), trained, Settings()
-    )
+    champion = Champion("1", measured, rows, 0, None)
+    embeddings = MagicMock(counts={"streamed": 4})
+    return judge_challenger(MagicMock(), champion, MagicMock(), trained, Settings(), embeddings)
 
 
-def test_the_graph_that_is_judged_is_the_one_that_was_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_answer_for_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(challenge, "Measured", lambda *_: MagicMock(batch_ms=80.0))
-    verdict = judged(onnx.ModelProto())
+    monkeypatch.setattr(challenge, "require_registered", MagicMock())
+    verdict = judged()
     assert verdict.passed
     assert {day: figures["gain"] for day, figures in verdict.figures["days"].items()} == {"monday": 1, "tuesday": 1}
-    with pytest.raises(UserError, match="version 2 as the registry has it is not the model that was trained"):
-        judged(onnx.ModelProto(ir_version=9))
+    assert verdict.figures["embedded"] == {"streamed": 4}
 
 
 @pytest.fixture
@@ -84,13 +86,37 @@ def graph(backbone: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def test_a_batch_is_timed(graph: onnx.ModelProto, tmp_path: Path) -> None:
-    assert 1 < Measured(graph, tmp_path).batch_ms < 5000
+    assert 1 < Measured(graph, tmp_path, MagicMock()).batch_ms < 5000
+
+
+def test_embeddings_serve_as_well_as_pictures(
+    backbone: onnx.ModelProto, save_image: Callable[..., Path], tmp_path: Path
+) -> None:
+    rows = [ManifestRow("monday", f"{green}.png", 0, "test", "") for green in range(0, 250, 50)]
+    files = [save_image(f"monday/{row.image_path}", (200, int(row.image_path[:-4]), 0)) for row in rows]
+    embeddings = Embeddings(tmp_path / "cache.sqlite")
+    model = export(backbone, fit_head(embeddings.of(files), [0, 0, 1, 1, 2]), ["a", "b", "c"])
+    older = onnx.ModelProto()
+    older.CopyFrom(model)
+    onnx.helper.set_model_props(older, {"classes": "[]"})
+    unasked = MagicMock()
+    answers = [Measured(model, tmp_path, embeddings).answers(rows), Measured(older, tmp_path, unasked).answers(rows)]
+    assert [each.tolist() for each in answers] == [[0, 0, 1, 1, 2]] * 2
+    unasked.of.assert_not_called()
+
+
+def test_a_champion_says_how_good_it_was(backbone: onnx.ModelProto) -> None:
+    model = onnx.ModelProto()
+    champion = Champion("1", Measured(model, Path(), MagicMock()), [], 0, None)
+    assert champion.reference_accuracy is None
+    onnx.helper.set_model_props(model, {"drift_reference": json.dumps({"accuracy": 0.75})})
+    assert champion.reference_accuracy == 0.75
 
 
 def test_an_image_is_asked_for_once(graph: onnx.ModelProto, save_image: Callable[..., Path], tmp_path: Path) -> None:
     rows = [ManifestRow(day, f"{day[0]}.png", 0, "test", day) for day in ("monday", "tuesday")]
     files = [save_image(f"{row.dataset}/{row.image_path}", (200, 10 * len(row.dataset), 0)) for row in rows]
-    measured = Measured(graph, tmp_path)
+    measured = Measured(graph, tmp_path, MagicMock())
     first = measured.answers(rows[:1])
     both = measured.answers(rows)
     for file in files:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import UserError
+from model_registry.content import content_hash
 from model_registry.dataset import (
     LabelledImage,
     class_names,
@@ -110,7 +111,8 @@ def test_manifest_says_side_and_content(tmp_path: Path) -> None:
     files = [tmp_path / "ü" / name for name in ("a b.jpg", "c.jpg")]
     for file in files:
         file.write_text(file.name)
-    rows = manifest([LabelledImage("ü/a b.jpg", 0), LabelledImage("ü/c.jpg", 0)], files, ["test", "train"], "monday")
+    images = [LabelledImage("ü/a b.jpg", 0), LabelledImage("ü/c.jpg", 0)]
+    rows = manifest(images, files, ["test", "train"], "monday", content_hash)
     assert [row.split for row in rows] == ["test", "train"]
     # echo -n "c.jpg" | sha256sum
     assert rows[1].sha256 == "92b3b1c43b181905f01d7a411cfec1c08134886791277f535dd62c0a56d53294"

@@ -7,59 +7,96 @@ import numpy as np
 import pytest
 
 from common.cli import UserError
+from common.embeddings import as_stored
 from model_registry import embeddings
 from model_registry.backbone import pretrained_backbone
 from model_registry.embedding_cache import EmbeddingCache
-from model_registry.embeddings import embed, read_image
+from model_registry.embeddings import Embeddings, read_image
 
 Save = Callable[..., Path]
 
 
-def test_embeddings_come_in_order_and_match_the_network(save_image: Save, tmp_path: Path) -> None:
-    files = [save_image("red.png"), save_image("blue.png", (10, 20, 250)), save_image("red.png")]
-    found = embed(files, tmp_path / "cache.sqlite")
-    assert found.shape == (3, 1280)
-    assert found.dtype == np.dtype(np.float32)
-    session = embeddings.cpu_session(pretrained_backbone())
-    for file, vector in zip(files, found, strict=True):
-        (expected,) = session.run(None, {"image": read_image(file)[None]})
-        np.testing.assert_allclose(vector, expected[0], atol=1e-4)
-    assert np.abs(found[0] - found[1]).max() > 0.1
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache.sqlite"
 
 
-def test_nothing_gives_an_empty_matrix(tmp_path: Path) -> None:
-    assert embed([], tmp_path / "cache.sqlite").shape == (0, 1280)
-
-
-def test_known_content_is_not_computed_again(save_image: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache = tmp_path / "cache.sqlite"
-    first = embed([save_image("one.png")], cache)
-
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> None:
         raise AssertionError("computed again")
 
     monkeypatch.setattr(embeddings, "cpu_session", refuse)
-    np.testing.assert_array_equal(embed([save_image("elsewhere/other_name.png")], cache), first)
+
+
+def test_embeddings_come_in_order_and_match_the_network(save_image: Save, cache: Path) -> None:
+    files = [save_image("red.png"), save_image("blue.png", (10, 20, 250)), save_image("red.png")]
+    found = Embeddings(cache).of(files)
+    assert found.shape == (3, 1280)
+    assert found.dtype == np.dtype(np.float32)
+    np.testing.assert_array_equal(found, as_stored(found))
+    session = embeddings.cpu_session(pretrained_backbone())
+    for file, vector in zip(files, found, strict=True):
+        (expected,) = session.run(None, {"image": read_image(file)[None]})
+        np.testing.assert_allclose(vector, expected[0], atol=1e-4, rtol=1e-3)
+    assert np.abs(found[0] - found[1]).max() > 0.1
+
+
+def test_nothing_gives_an_empty_matrix(cache: Path) -> None:
+    assert Embeddings(cache).of([]).shape == (0, 1280)
+
+
+def test_known_content_is_not_computed_again(
+    save_image: Save, cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    first = Embeddings(cache).of([save_image("one.png")])
+    request.getfixturevalue("no_network")
+    np.testing.assert_array_equal(Embeddings(cache).of([save_image("elsewhere/other_name.png")]), first)
     with pytest.raises(AssertionError, match="computed again"):
-        embed([save_image("one.png", (0, 0, 0))], cache)
+        Embeddings(cache).of([save_image("two.png", (0, 0, 0))])
     monkeypatch.setattr(embeddings, "embedding_method", lambda: "another network")
     with pytest.raises(AssertionError, match="computed again"):
-        embed([save_image("elsewhere/other_name.png")], cache)
+        Embeddings(cache).of([save_image("elsewhere/other_name.png")])
 
 
-def test_unreadable_images_are_named(save_image: Save, tmp_path: Path) -> None:
+def test_each_is_taken_from_where_it_was_seen_first(save_image: Save, cache: Path) -> None:
+    streamed, cached, computed = (save_image(f"{red}.png", (red, 0, 0)) for red in (50, 100, 150))
+    Embeddings(cache).of([cached])
+    known = Embeddings(cache)
+    known.add_streamed({streamed: (known.content_hash(streamed), np.full(1280, 3, dtype=np.float32))})
+    found = known.of([computed, streamed, cached, streamed])
+    assert found[1].tolist() == [3] * 1280
+    assert known.counts == {"streamed": 1, "cached": 1, "computed": 1}
+    np.testing.assert_array_equal(known.of([cached, streamed, computed]), found[[2, 1, 0]])
+    assert known.told() == "embeddings: 1 from the stream, 1 from the cache, 1 computed", "each is counted once"
+
+
+def test_a_file_that_is_not_what_streamed_is_told_and_embedded_anew(
+    save_image: Save, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, same = save_image("changed.png"), save_image("same.png", (1, 2, 3))
+    known = Embeddings(cache)
+    wrong = np.full(1280, 3, dtype=np.float32)
+    known.add_streamed({file: ("0" * 64, wrong), same: (known.content_hash(same), wrong)})
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{file} has changed since it streamed: it is embedded as it is now"
+    ]
+    assert np.abs(known.of([file]) - wrong).max() > 1
+    assert known.counts == {"streamed": 0, "cached": 0, "computed": 1}
+
+
+def test_unreadable_images_are_named(save_image: Save, tmp_path: Path, cache: Path) -> None:
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(save_image("good.png").read_bytes()[:60])
     for file in (damaged, tmp_path / "absent.png"):
         with pytest.raises(UserError, match=file.name):
-            embed([save_image("good.png"), file], tmp_path / "cache.sqlite")
+            Embeddings(cache).of([save_image("good.png"), file])
 
 
-def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
-    cache = tmp_path / "cache.sqlite"
+def test_a_damaged_cache_is_named(cache: Path) -> None:
     cache.write_text("no database, but long enough to be taken for one " * 20)
     with pytest.raises(UserError, match="Delete the file"):
-        embed([], cache)
+        Embeddings(cache)
 
 
 WRITER = """

@@ -9,7 +9,7 @@ from model_registry.evaluation import Evaluation
 @pytest.fixture
 def evaluation() -> Evaluation:
     predictions = [0, 0, 1, 1, 1, 1]
-    return Evaluation(np.array([0, 0, 0, 1, 1, 2]), np.eye(3, dtype="f4")[predictions], np.empty((6, 0), "f4"))
+    return Evaluation(np.array([0, 0, 0, 1, 1, 2]), np.eye(3, dtype="f4")[predictions])
 
 
 def test_known_figures(evaluation: Evaluation) -> None:

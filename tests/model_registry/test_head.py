@@ -1,12 +1,17 @@
+import hashlib
+import json
+
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
 import pytest
 
-from model_registry.drift_projection import fit_projection
-from model_registry.embeddings import cpu_session
-from model_registry.head import classes_of, export, fit_head
+import common.embeddings
+from common.embeddings import as_stored
+from model_registry.embeddings import cpu_session, embedding_method
+from model_registry.evaluation import CLOSE
+from model_registry.head import answers_embeddings, classes_of, export, fit_head, head_probabilities, metadata
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -22,20 +27,40 @@ def test_graph_gives_what_scikit_learn_gives(
     training[:, 5] = 0.25  # A feature that never varies must not divide by zero.
     head = fit_head(training, [row % 5 % count for row in range(len(training))])
     names = [f"class {index}" for index in range(count)]
-    projection = fit_projection(training)
-    model = export(backbone, head, projection, names)
-    probabilities, embedding, features = cpu_session(model).run(None, {"image": pictures})
+    model = export(backbone, head, names)
+    probabilities, embedding = cpu_session(model).run(None, {"image": pictures})
     np.testing.assert_allclose(probabilities, head.predict_proba(embeddings), atol=1e-4)
     np.testing.assert_allclose(embedding, embeddings, atol=1e-5)
-    np.testing.assert_allclose(features, embeddings @ projection.weights.T + projection.biases, atol=1e-3)
+    np.testing.assert_allclose(head_probabilities(model, embedding), probabilities, atol=1e-5)
+    rounded = head_probabilities(model, as_stored(embedding))
+    assert np.abs(rounded - probabilities).max() < CLOSE, "rounding decides only between classes that are close"
     assert np.ptp(probabilities, axis=0).max() > 0.2, "otherwise any constant would pass"
     assert classes_of(model) == names
     outputs = [output.name for output in cpu_session(model).get_outputs()]
-    assert outputs == ["probabilities", "embedding", "drift_features"]
+    assert outputs == ["probabilities", "embedding"]
+
+
+def test_a_graph_says_what_makes_its_embeddings(backbone: onnx.ModelProto) -> None:
+    embeddings = np.random.default_rng(2).normal(size=(10, 1280)).astype(np.float32)
+    model = export(backbone, fit_head(embeddings, [0, 1] * 5), ["a", "b"])
+    said = metadata(model)["embedding"]
+    assert said == {
+        "backbone": hashlib.sha256(backbone.SerializeToString(deterministic=True)).hexdigest(),
+        "precision": "float32",
+    }
+    # A service that runs the graph knows no more than this.
+    assert common.embeddings.embedding_method(said["backbone"], said["precision"]) == embedding_method()
+    assert answers_embeddings(model)
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    onnx.helper.set_model_props(other, {"classes": "[]", "embedding": json.dumps(said | {"precision": "int8"})})
+    assert not answers_embeddings(other)
+    onnx.helper.set_model_props(other, {"classes": "[]"})
+    assert not answers_embeddings(other), "a graph from before they said so"
 
 
 def test_export_leaves_the_backbone_alone(backbone: onnx.ModelProto) -> None:
     before = backbone.SerializeToString(deterministic=True)
     embeddings = np.random.default_rng(2).normal(size=(10, 1280)).astype(np.float32)
-    export(backbone, fit_head(embeddings, [0, 1] * 5), fit_projection(embeddings), ["a", "ü"])
+    export(backbone, fit_head(embeddings, [0, 1] * 5), ["a", "ü"])
     assert backbone.SerializeToString(deterministic=True) == before

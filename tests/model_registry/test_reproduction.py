@@ -14,9 +14,11 @@ from PIL import Image
 
 from common.cli import UserError
 from model_registry.dataset import LabelledImage, ManifestRow
+from model_registry.embeddings import Embeddings
+from model_registry.evaluation import Evaluation
 from model_registry.registry import Registry
 from model_registry.rehearsal import Recipe
-from model_registry.reproduction import Reproduction, compare_answers, reproduce
+from model_registry.reproduction import Reproduction, compare_answers, compare_metrics, reproduce
 from model_registry.settings import Settings
 from model_registry.training import Trained, train_rows
 
@@ -80,7 +82,8 @@ def trained(settings: Settings) -> Trained:
         for row in rows
     ]
     recipe = Recipe(4, "balanced_random", 0.3)
-    trained = train_rows(rows, [row for row in rows if "1" not in row.image_path], settings, recipe, known)
+    embeddings = Embeddings(settings.embedding_cache)
+    trained = train_rows(rows, [row for row in rows if "1" not in row.image_path], settings, recipe, embeddings, known)
     assert [row.image_path for row in trained.manifest if row.split == "test" and row.dataset == "monday"] == [
         f"{name}/7.png" for name in CLASSES
     ]
@@ -163,6 +166,25 @@ def test_another_graph_is_noticed(trained: Trained, root: Path) -> None:
     blue = sum(row.target == 0 for row in rows)
     assert (predictions.agrees, predictions.detail) == (False, f"{blue} of {len(rows)} held-out images the same")
     assert not probabilities.agrees
+
+
+def test_only_nearly_equal_classes_excuse_another_figure(trained: Trained) -> None:
+    """Of ten images of two classes nine are right; of the tenth both classes are nearly equal, or not."""
+    targets = np.array([0, 1] * 5)
+
+    def made_of(last: tuple[float, float]) -> Trained:
+        probabilities = np.vstack([np.eye(2, dtype=np.float32)[targets[:9]], np.array([last], dtype=np.float32)])
+        return replace(trained, classes=["a", "b"], clean=Evaluation(targets, probabilities), drifted=None)
+
+    right, wrong, far = made_of((0.499, 0.501)), made_of((0.501, 0.499)), made_of((0.6, 0.4))
+    same = compare_metrics(right.metrics, right)
+    assert (same.agrees, same.detail) == (True, "4 equal figures")
+    other = compare_metrics(right.metrics, wrong)
+    assert other.agrees
+    assert other.detail == "1 equal figures; 3 differ by images of which two classes are nearly equal"
+    assert not compare_metrics(right.metrics, far).agrees
+    two_lost = right.metrics | {"test_accuracy": 0.8}
+    assert compare_metrics(two_lost, right).detail == "test_accuracy was 0.8, is 1.0"
 
 
 def test_a_changed_image_is_named(record: Record, settings: Settings, tmp_path: Path, root: Path) -> None:

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from model_registry.drift_projection import fit_projection
+from common.embeddings import EMBEDDING_SIZE, PROJECTION, FloatArray, project
 from model_registry.embeddings import cpu_session
 from model_registry.evaluation import Evaluation
 from model_registry.head import classes_of, export, fit_head
@@ -19,21 +19,29 @@ def held_out(images: int) -> Evaluation:
     confidences = np.linspace(0.6, 0.9, images, dtype=np.float32)
     said = np.where(np.arange(images) % 4 == 0, 1 - targets, targets)
     probabilities = np.where(np.arange(2) == said[:, None], confidences[:, None], 1 - confidences[:, None])
-    return Evaluation(targets, probabilities.astype("f4"), np.repeat(np.arange(images)[:, None], 32, 1).astype("f4"))
+    return Evaluation(targets, probabilities.astype("f4"))
+
+
+def pictured(images: int) -> FloatArray:
+    """Embeddings [N, 1280], image i of length i."""
+    embeddings = np.zeros((images, EMBEDDING_SIZE), dtype=np.float32)
+    embeddings[:, 0] = np.arange(images)
+    return embeddings
 
 
 def test_the_reference_is_what_the_graph_answered() -> None:
-    reference = drift_reference("tuesday", held_out(8))
+    reference = drift_reference("tuesday", held_out(8), pictured(8))
     assert reference["dataset"] == "tuesday"
     assert reference["accuracy"] == 0.75
     assert reference["confidences"] == pytest.approx(np.linspace(0.6, 0.9, 8).tolist(), abs=1e-6)
-    assert [row[0] for row in reference["features"]] == list(range(8))
+    np.testing.assert_allclose(reference["features"], project(pictured(8)), atol=1e-5)
+    assert reference["projection"] == PROJECTION
 
 
 @pytest.mark.parametrize("images", [REFERENCE_IMAGES, REFERENCE_IMAGES + 1, 5 * REFERENCE_IMAGES])
 def test_a_long_reference_is_thinned_evenly(images: int) -> None:
-    reference = drift_reference("monday", held_out(images))
-    numbers = [row[0] for row in reference["features"]]
+    reference = drift_reference("monday", held_out(images), pictured(images))
+    numbers = np.linalg.norm(reference["features"], axis=1).round().astype(int).tolist()
     assert len(numbers) == len(reference["confidences"]) == REFERENCE_IMAGES == len(set(numbers))
     assert (numbers[0], numbers[-1]) == (0, images - 1)
     steps = np.diff(numbers)
@@ -45,11 +53,11 @@ def test_a_graph_carries_its_own_answers(
     backbone: onnx.ModelProto, session: onnxruntime.InferenceSession, pictures: npt.NDArray[np.uint8]
 ) -> None:
     (embeddings,) = session.run(None, {"image": pictures})
-    model = export(backbone, fit_head(embeddings, [0, 1, 0, 1, 0]), fit_projection(embeddings), ["a", "b"])
+    model = export(backbone, fit_head(embeddings, [0, 1, 0, 1, 0]), ["a", "b"])
     before = cpu_session(model).run(None, {"image": pictures})
-    describe(model, "monday", held_out(4))
+    describe(model, "monday", held_out(4), pictured(4))
     metadata = {entry.key: json.loads(entry.value) for entry in model.metadata_props}
-    assert set(metadata) == {"classes", "self_test", "drift_reference"}
+    assert set(metadata) == {"classes", "embedding", "self_test", "drift_reference"}
     assert classes_of(model) == ["a", "b"]
     test = metadata["self_test"]
     shape = (test["images"], 224, 224, 3)

@@ -13,15 +13,16 @@ from PIL import Image
 
 from common.cli import UserError
 from model_registry.dataset import LabelledImage, ManifestRow
-from model_registry.evaluation import Evaluation
+from model_registry.embeddings import Embeddings, read_image
+from model_registry.evaluation import CLOSE, Evaluation
 from model_registry.rehearsal import Recipe
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
-from model_registry.training import Trained, require_accuracy, train, train_rows
+from model_registry.training import Trained, evaluate_rows, held_out_rows, require_accuracy, train, train_rows
 
 
 def evaluation(targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> Evaluation:
-    return Evaluation(targets, np.eye(len(targets), dtype=np.float32)[predictions], np.empty((len(targets), 0), "f4"))
+    return Evaluation(targets, np.eye(len(targets), dtype=np.float32)[predictions])
 
 
 def trained(classes: list[str], drifted: Evaluation | None = None) -> Trained:
@@ -82,8 +83,12 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
     return rows
 
 
+def embeddings() -> Embeddings:
+    return Embeddings(Settings().embedding_cache)
+
+
 def trained_with(strategy: str, budget: float = 0.25, seed: int = 1) -> Trained:
-    return train(MagicMock(), Settings(wait_timeout_s=1), Recipe(seed, strategy, budget))
+    return train(MagicMock(), Settings(wait_timeout_s=1), Recipe(seed, strategy, budget), embeddings())
 
 
 def paths(trained: Trained, dataset: str, side: Literal["train", "test", "unused"]) -> set[str]:
@@ -133,7 +138,7 @@ def test_what_an_earlier_model_knew_stays_on_its_side(table: Table, tmp_path: Pa
         row = LabelledImage(f"blue/{number}.png", 0)
         shutil.copy(tmp_path / "monday/blue/0.png", tmp_path / "monday" / row.image_path)
         table["monday"].append(row)
-    later = train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all"), known=first.manifest)
+    later = train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all"), embeddings(), known=first.manifest)
     held_out = {row.image_path: row.split == "test" for row in later.manifest if row.dataset == "monday"}
     assert {name: held_out[name] for name in sides} == sides
     assert len(held_out) == len(sides) + IMAGES
@@ -141,7 +146,8 @@ def test_what_an_earlier_model_knew_stays_on_its_side(table: Table, tmp_path: Pa
     assert 0 < sum(new) < IMAGES
     for entry in later.manifest:
         assert held_out.get(entry.image_path, entry.split == "test") == (entry.split == "test")
-    assert later.manifest != train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all")).manifest
+    alone = train_rows(table["monday"], tuesday, Settings(), Recipe(2, "all"), embeddings())
+    assert later.manifest != alone.manifest
 
 
 def test_monday_knows_nothing_of_tuesday_and_the_split_is_the_same(table: Table) -> None:
@@ -156,6 +162,32 @@ def test_monday_knows_nothing_of_tuesday_and_the_split_is_the_same(table: Table)
     tuesday = trained_with("tuesday")
     assert paths(tuesday, "monday", "test") == paths(monday, "monday", "test")
     assert paths(tuesday, "monday", "train") == set()
+
+
+def test_the_graph_itself_gives_the_answers_that_were_measured(table: Table, tmp_path: Path) -> None:
+    model = trained_with("all")
+    assert model.drifted is not None
+    for day, measured in (("monday", model.clean), ("tuesday", model.drifted)):
+        rows = [row for row in held_out_rows(model.manifest) if row.dataset == day]
+        whole = evaluate_rows(model.model, rows, tmp_path / day, day)
+        assert whole.targets.tolist() == measured.targets.tolist()
+        np.testing.assert_allclose(measured.probabilities, whole.probabilities, atol=CLOSE / 2)
+        assert np.ptp(whole.probabilities, axis=0).max() > 0.5
+
+
+def test_a_picture_is_decoded_once(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Path] = []
+
+    def read(path: Path) -> npt.NDArray[np.uint8]:
+        decoded.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr("model_registry.embeddings.read_image", read)
+    monkeypatch.setattr("model_registry.evaluation.read_image", read)
+    trained_with("all")
+    assert len(decoded) == len(set(decoded)) == 2 * 3 * IMAGES
+    trained_with("random")
+    assert len(decoded) == 2 * 3 * IMAGES
 
 
 def test_the_same_recipe_gives_the_same_model(table: Table) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_registry.weights import MAGIC, PROTOCOL, FloatArray, UnsafeWeights, read_weights, sha256_of, weights_file
+from common.embeddings import FloatArray
+from model_registry.weights import MAGIC, PROTOCOL, UnsafeWeights, read_weights, sha256_of, weights_file
 
 
 class FloatStorage:
