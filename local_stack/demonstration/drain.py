@@ -65,7 +65,7 @@ class Drain:
                     settled = all_settled(self._source_url, self._end, self._subscriber)
                     missing = self._still(missing)
                     progress.update(task, completed=total - len(missing))
-                    if not self._console.is_terminal and time.monotonic() >= next_line:
+                    if missing and not self._console.is_terminal and time.monotonic() >= next_line:
                         self._console.print(f"{len(missing)} of {total} rows are on their way", soft_wrap=True)
                         next_line = time.monotonic() + PLAIN_LINE_EVERY_S
                     self._patience.see(len(missing))
