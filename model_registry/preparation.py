@@ -12,6 +12,7 @@ from model_registry.dataset import LabelledImage
 from model_registry.days import DRIFTED
 from model_registry.embeddings import Embeddings, embedding_method
 from model_registry.labelled_rows import look, streamed_embeddings
+from model_registry.save_model_to_registry import rehearse_registering
 from model_registry.settings import Settings
 from model_registry.training import OldDay
 
@@ -28,6 +29,9 @@ class Preparation:
     embeddings: Embeddings
     _asked: set[str] = field(default_factory=set)
     """Images whose embeddings were looked for in the stream."""
+
+    _ready: bool = False
+    """Whether all is done that needs no image of the drifted period."""
 
     @cached_property
     def old_day(self) -> OldDay:
@@ -56,5 +60,8 @@ class Preparation:
         self._asked.update(new)
         self.embeddings.add_streamed({folder / path: streamed for path, streamed in found.items()})
         self.embeddings.of([folder / path for path in new])
-        _ = self.old_day
-        self.champion.measure_early(self.settings.image_root)
+        if not self._ready:
+            _ = self.old_day
+            self.champion.measure_early(self.settings.image_root)
+            rehearse_registering(self.champion.measured.model)
+            self._ready = True

@@ -210,7 +210,7 @@ def test_two_adapters_and_two_alarms_make_one_run_that_promotes(
     assert champion(registry) == run["challenger_version"]
     assert (run["images"], run["strategy"]) == (len(images), "balanced_margin")
     assert 100 <= run["wanted"] <= len(images)
-    assert list(run["gate"]["embedded"]) == ["streamed", "cached", "computed"]
+    assert set(run["gate"]["embedded"]) == {"streamed", "cached", "computed"}
     assert run["gate"]["embedded"]["streamed"] == 0
     assert set(run["steps"]) == {"collecting", "training", "registering", "judging"}
     day = run["gate"]["days"]["tuesday"]
