@@ -5,6 +5,7 @@ import time
 from collections.abc import Hashable
 from datetime import UTC, datetime
 
+import psycopg2
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -165,10 +166,11 @@ class Demo:
         if self._director:
             supervisor.stop_service(GENERATOR)
             self._director.end()
-        with subscriber_client() as subscriber:
-            end = source_end(source_database_url())
-            drain = Drain((source_database_url(), target_database_url()), end, subscriber, self._console)
-            drain.run()
+        try:
+            drain = self._drain()
+        except psycopg2.OperationalError as error:
+            reason = str(error).strip().splitlines()[0]
+            raise UserError(f"no account can be taken: {reason}. {doctor.first_broken()}") from error
         if first := self._figures.first_prediction:
             self._console.print(f"first prediction after {(first - self._began).total_seconds():.1f} s")
         memory = sum(state.memory for state in self._states)
@@ -180,3 +182,10 @@ class Demo:
         if self._failure:
             self._console.print(f"[red]{escape(self._failure)}[/]", soft_wrap=True)
         return drain.account.sound and self._failure is None
+
+    def _drain(self) -> Drain:
+        with subscriber_client() as subscriber:
+            end = source_end(source_database_url())
+            drain = Drain((source_database_url(), target_database_url()), end, subscriber, self._console)
+            drain.run()
+        return drain

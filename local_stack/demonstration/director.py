@@ -4,7 +4,7 @@ The stream goes by what has happened, not by seconds: a slow machine sees the sa
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Literal
 
 import psycopg2
@@ -57,8 +57,12 @@ class Director:
         """What the generator refused, and why: then nothing will come of the story."""
 
     def move(self, figures: Figures, all_ready: bool, tell: Callable[[str], None]) -> None:
-        """Look at what has happened, and command what comes next."""
-        self._hear()
+        """Look at what has happened, and command what comes next. A source database that is away is told later."""
+        with suppress(psycopg2.OperationalError):
+            self._hear()
+            self._direct(figures, all_ready, tell)
+
+    def _direct(self, figures: Figures, all_ready: bool, tell: Callable[[str], None]) -> None:
         if self.scene == "waiting":
             if all_ready and figures.outcomes >= figures.inserted - 2 and figures.inserted > 0:
                 self._begin(figures, tell)
@@ -74,8 +78,9 @@ class Director:
             self._story.failure = f"no drift was noticed in {NOTICED_WITHIN_ROWS} images of tuesday"
 
     def end(self) -> None:
-        """The next start shall stream as the settings say."""
-        self._command([("reset", "")], "the demo is over")
+        """The next start shall stream as the settings say; where nobody can be told, the next demo says so first."""
+        with suppress(psycopg2.OperationalError):
+            self._command([("reset", "")], "the demo is over")
 
     def _begin(self, figures: Figures, tell: Callable[[str], None]) -> None:
         try:

@@ -212,6 +212,24 @@ def test_the_scenes_follow_what_has_happened(asked: list[tuple[str, str]]) -> No
     assert not story.complete(Figures(predictions=both | {("2", "monday"): ENOUGH_ROWS - 1}))
 
 
+def test_a_source_database_that_is_away_is_told_later(
+    asked: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    director = Director(Story(datetime.now(UTC)))
+    director.scene = "monday"
+
+    def refuse(*_: object, **__: object) -> None:
+        raise psycopg2.OperationalError("the server is starting")
+
+    with monkeypatch.context() as away:
+        away.setattr(psycopg2, "connect", refuse)
+        director.move(predicted(monday=MONDAY_ROWS), True, print)
+        director.end()
+    assert (director.scene, asked) == ("monday", [])
+    director.move(predicted(monday=MONDAY_ROWS), True, print)
+    assert (director.scene, asked) == ("tuesday", [("mix", "tuesday")])
+
+
 def test_a_drift_that_nobody_notices_ends_the_story(asked: list[tuple[str, str]]) -> None:
     story = Story(datetime.now(UTC))
     director = Director(story)
