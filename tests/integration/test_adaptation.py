@@ -38,6 +38,7 @@ from model_registry.promotion import history, promote
 from model_registry.registry import Registry, connect, run_of
 from model_registry.settings import Settings
 from tests.conftest import Stack
+from tests.patience import PATIENCE_S
 
 Row = dict[str, Any]
 IMAGES = 300
@@ -54,7 +55,7 @@ def registry(stack: Stack) -> Registry:
     name = f"adaptation_test_{uuid.uuid4().hex[:8]}"
     command = [sys.executable, "-m", "model_registry.save_model_to_registry", "--model-name", name, "--seed", "3"]
     subprocess.run(command, check=True, capture_output=True)
-    return connect(stack.mlflow_uri, name, timeout_s=30)
+    return connect(stack.mlflow_uri, name, timeout_s=PATIENCE_S)
 
 
 class Database:
@@ -115,7 +116,7 @@ class Database:
         rows = self.all(f"select {names} from adaptation where alarm_id = %s", alarm)
         return dict(zip(names.split(", "), rows[0], strict=True)) if rows else None
 
-    def wait_for(self, alarm: int, *states: str, timeout_s: float = 120) -> Row:
+    def wait_for(self, alarm: int, *states: str, timeout_s: float = PATIENCE_S) -> Row:
         def there() -> Row | None:
             run = self.run(alarm)
             return run if run and run["state"] in states else None
@@ -123,7 +124,9 @@ class Database:
         return wait_until(there, f"run for alarm {alarm} is {' or '.join(states)}", timeout_s)
 
     def wait_for_attempt(self, alarm: int, number: int) -> None:
-        wait_until(lambda: (self.run(alarm) or {}).get("attempts") == number, f"attempt {number} at alarm {alarm}", 120)
+        wait_until(
+            lambda: (self.run(alarm) or {}).get("attempts") == number, f"attempt {number} at alarm {alarm}", PATIENCE_S
+        )
 
 
 @pytest.fixture
@@ -158,7 +161,7 @@ def adapt(database: Database, registry: Registry, alarm: int, **variables: str) 
     """One run by hand, to its end."""
     command = [sys.executable, "-m", "model_registry.adapt", "--alarm", str(alarm), "--model-name", registry.model_name]
     return subprocess.run(
-        command, env=environment(database, **variables), capture_output=True, text=True, check=False, timeout=240
+        command, env=environment(database, **variables), capture_output=True, text=True, check=False, timeout=PATIENCE_S
     )
 
 
@@ -176,12 +179,12 @@ def adapter(
             yield process.pid
         finally:
             process.terminate()
-            assert process.wait(20) == 0, log.read_text()
+            assert process.wait(PATIENCE_S) == 0, log.read_text()
 
 
 def run_process(adapter_pid: int) -> psutil.Process:
     """The run that an adapter has started."""
-    children = wait_until(lambda: psutil.Process(adapter_pid).children(), "a run is started", timeout_s=30)
+    children = wait_until(lambda: psutil.Process(adapter_pid).children(), "a run is started", timeout_s=PATIENCE_S)
     return children[0]
 
 
@@ -332,7 +335,7 @@ def test_an_alarm_that_is_over_soon_starts_no_training(registry: Registry, datab
             command, env=environment(database, MODEL_REGISTRY_ADAPT_CONFIRM_S="86400"), stderr=output, stdout=output
         )
     try:
-        wait_until(lambda: f"ready; alarm {alarm} must last" in log.read_text(), "the run is ready", timeout_s=120)
+        wait_until(lambda: f"ready; alarm {alarm} must last" in log.read_text(), "the run is ready", PATIENCE_S)
         database.all("update drift_alarm set ended_at = now(), end_reason = 'over'")
         assert run.wait(60) == 0, log.read_text()
     finally:
@@ -363,7 +366,7 @@ def test_an_object_store_that_is_away_is_waited_for(
         stack.stop("object-store")
         try:
             database.insert_rows(images)
-            wait_until(lambda: (database.run(alarm) or {}).get("reason"), "the run says what is away", 240)
+            wait_until(lambda: (database.run(alarm) or {}).get("reason"), "the run says what is away", PATIENCE_S)
             run = database.run(alarm) or {}
             assert run["reason"].startswith("MLflow could not do it")
             assert run["finished_at"] is None

@@ -24,6 +24,7 @@ from model_registry.promotion import history, user_and_host
 from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, run_of
 from tests.conftest import Stack
 from tests.integration.test_object_store import client as object_store_client
+from tests.patience import PATIENCE_S
 
 Answer = subprocess.CompletedProcess[str]
 
@@ -37,7 +38,7 @@ def command(script: str, *arguments: str, **variables: str) -> Answer:
         env=environment | variables,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -75,7 +76,7 @@ def run_id(saved: Answer) -> str:
 
 @pytest.fixture(scope="module")
 def registry(stack: Stack, model_name: str, saved: Answer) -> Registry:
-    return connect(stack.mlflow_uri, model_name, timeout_s=30)
+    return connect(stack.mlflow_uri, model_name, timeout_s=PATIENCE_S)
 
 
 def refusal(script: typer.Typer, *arguments: str) -> str:
@@ -341,7 +342,7 @@ def test_a_comparison_is_one_run(registry: Registry, tmp_path: Path) -> None:
 def test_a_version_below_the_minimum_does_not_serve(stack: Stack, saved: Answer, own_images: Path) -> None:
     name = f"registry_test_{uuid.uuid4().hex[:8]}"
     assert "0.5000 is below 0.8" in refusal(save_model_to_registry.app, "--model-name", name)
-    registry = connect(stack.mlflow_uri, name, timeout_s=30)
+    registry = connect(stack.mlflow_uri, name, timeout_s=PATIENCE_S)
     assert registry.champion() is None
     (version,) = registry.client.search_model_versions(f"name='{name}'")
     message = refusal(load_model_from_registry.app, "--model-name", name, "--alias", CHAMPION)
