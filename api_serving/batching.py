@@ -115,16 +115,23 @@ class Predictor:
             if not with_embedding:
                 return [_prediction(classifier, version, row) for row in classifier.probabilities(pixels)]
             probabilities, embeddings = classifier.with_embeddings(pixels)
-        packed = [None] * len(images) if embeddings is None else [base64.b64encode(pack(row)) for row in embeddings]
+        packed = [None] * len(images) if embeddings is None else [_packed(row) for row in embeddings]
         return [
             PredictionWithEmbedding(
                 **_prediction(classifier, version, row).model_dump(),
                 content=image.content,
-                embedding=data and data.decode(),
+                embedding=data,
                 embedding_method=classifier.embedding_method,
             )
             for row, image, data in zip(probabilities, images, packed, strict=True)
         ]
+
+
+def _packed(embedding: npt.NDArray[np.float32]) -> str | None:
+    """In base64; None for a picture whose numbers float16 cannot hold, which is no reason to refuse its prediction."""
+    if not (np.abs(embedding) <= np.finfo(np.float16).max).all():
+        return None
+    return base64.b64encode(pack(embedding)).decode()
 
 
 def _prediction(classifier: Classifier, version: str, row: npt.NDArray[np.float32]) -> Prediction:

@@ -1,13 +1,24 @@
 """The prediction API: who is guilty when it refuses, and when it is merely away."""
 
+import binascii
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Self
 
 import httpx
-from pydantic import Base64Bytes, BaseModel, Field, StringConstraints, TypeAdapter, ValidationError
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
-from common.embeddings import EMBEDDING_BYTES
+from common.embeddings import EMBEDDING_BYTES, unpack
 from common.rows import CargoRow
 
 CONTENT_STATUSES = frozenset({400, 413, 415, 422})
@@ -20,8 +31,22 @@ class ApiAway(Exception):
     """No answer now; the same request may succeed later."""
 
 
-Embedding = Annotated[Base64Bytes, Field(min_length=EMBEDDING_BYTES, max_length=EMBEDDING_BYTES)]
+def _decode_embedding(text: bytes) -> bytes:
+    try:
+        data = b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise ValueError("the embedding is not base64") from error
+    if len(data) != EMBEDDING_BYTES:
+        raise ValueError(f"the embedding has {len(data)} bytes instead of {EMBEDDING_BYTES}")
+    if not np.isfinite(unpack(data)).all():
+        raise ValueError("the embedding holds numbers that are not finite")
+    return data
+
+
+Embedding = Annotated[bytes, AfterValidator(_decode_embedding)]
 """As the table keeps it; travels as base64."""
+
+Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 
 
 class Answer(BaseModel):
@@ -31,9 +56,15 @@ class Answer(BaseModel):
     class_name: str
     confidence: float = Field(ge=0, le=1)
     model_version: str
-    content: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")] | None = None
+    content: Sha256 | None = None
     embedding: Embedding | None = None
-    embedding_method: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    embedding_method: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _says_what_the_embedding_is(self) -> Self:
+        if self.embedding is not None and (self.content is None or self.embedding_method is None):
+            raise ValueError("the embedding comes without its content's hash or its method")
+        return self
 
 
 class _Problem(BaseModel):

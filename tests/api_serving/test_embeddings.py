@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 
 from api_serving.app import create_app
+from api_serving.batching import _packed
 from api_serving.settings import Settings
 from common.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, embedding_method, unpack
 from common.images import open_image, to_model_input
@@ -67,3 +68,9 @@ def test_other_values_are_refused(client: httpx.Client, value: object) -> None:
     answer = client.post("/predict/batch", json={"items": ITEMS, "with_embedding": value})
     assert answer.status_code == 422
     assert "with_embedding" in answer.json()["detail"]
+
+
+def test_numbers_that_float16_cannot_hold_are_no_embedding() -> None:
+    assert _packed(np.full(EMBEDDING_SIZE, 65504, np.float32)) is not None
+    for value in (65536, -1e9, np.inf, np.nan):
+        assert _packed(np.full(EMBEDDING_SIZE, value, np.float32)) is None

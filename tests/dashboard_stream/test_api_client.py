@@ -34,8 +34,8 @@ def test_answers_and_refusals_in_order(make_api: MakeApi, rows: list[CargoRow]) 
     assert all(isinstance(result, Answer) and result.target == 4 for result in results[:3] + results[4:])
 
 
-EMBEDDING = bytes(range(256)) * 10
-KEPT = {"content": "0" * 64, "embedding": base64.b64encode(EMBEDDING).decode(), "embedding_method": "one"}
+EMBEDDING = bytes(range(64)) * 40
+KEPT = {"content": "0" * 64, "embedding": base64.b64encode(EMBEDDING).decode(), "embedding_method": "1" * 64}
 
 
 @pytest.mark.parametrize("wanted", [True, False])
@@ -93,6 +93,10 @@ def raise_error(error: Exception) -> Callable[[list[dict[str, str]]], httpx.Resp
             for change in (
                 KEPT | {"embedding": base64.b64encode(EMBEDDING[2:]).decode()},
                 KEPT | {"embedding": "not base64"},
+                KEPT | {"embedding": "!" + str(KEPT["embedding"])},
+                KEPT | {"embedding": base64.b64encode(b"\x00\x7c" * 1280).decode()},
+                KEPT | {"embedding_method": None},
+                KEPT | {"embedding_method": "1" * 63 + "\x00"},
                 KEPT | {"content": "F" * 64},
             )
         ),
