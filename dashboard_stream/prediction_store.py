@@ -102,18 +102,15 @@ class PredictionStore:
             with self._database.transaction() as cursor:
                 new = _upsert(cursor, predictions)
                 _record(cursor, letters)
-                self._prune(cursor, len(new))
-                return new
+                if prune := self._until_prune <= len(new):
+                    cursor.execute(PRUNE, (self._kept_embeddings,))
+            # Only now: a transaction that was taken back has pruned nothing.
+            self._until_prune = PRUNE_EVERY_ROWS if prune else self._until_prune - len(new)
+            return new
         except ROW_AT_FAULT as error:
             if reasons := self._refused(predictions):
                 raise RowsRefused(reasons) from error
             raise
-
-    def _prune(self, cursor: Cursor, stored: int) -> None:
-        self._until_prune -= stored
-        if self._until_prune <= 0:
-            cursor.execute(PRUNE, (self._kept_embeddings,))
-            self._until_prune = PRUNE_EVERY_ROWS
 
     def _refused(self, predictions: Sequence[Prediction]) -> dict[int, str]:
         """Try each prediction alone and take it back; the reasons of those that fail."""

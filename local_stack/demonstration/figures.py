@@ -37,7 +37,10 @@ NEWEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class Figures:
-    """`rows_right` and `predictions` by model version and data set; latency is from insert to prediction, last 30 s."""
+    """Predictions, those with a label, and the right ones of these, by model version and data set.
+
+    Latency is from insert to prediction, p50 and p99 of the last 30 s.
+    """
 
     inserted: int = 0
     replicated: int = 0
