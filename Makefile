@@ -36,7 +36,7 @@ setup: $(VENV)/.installed jars ## Install all that the stack needs: Python packa
 
 .PHONY: jars
 jars: ## Fetch Kafka's and Debezium's jars, pinned and checked
-	@test -d kafka/jars || sh local_stack/install-maven.sh
+	@test -d kafka/jars || sh local_stack/processes/install-maven.sh
 	@sh kafka/fetch-jars.sh
 
 .PHONY: demo

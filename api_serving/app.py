@@ -11,14 +11,14 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api_serving import problems
-from api_serving.batching import Gate, Predictor
-from api_serving.image_store import ImageStore
-from api_serving.logs import StartupErrors, configure
-from api_serving.metrics import Metrics, RequestTimer
-from api_serving.model_store import ModelStore
-from api_serving.problems import Problem, problem_docs
-from api_serving.schemas import (
+from api_serving.models.model_store import ModelStore
+from api_serving.request_handling import problems
+from api_serving.request_handling.batching import Gate, Predictor
+from api_serving.request_handling.image_store import ImageStore
+from api_serving.request_handling.logs import StartupErrors, configure
+from api_serving.request_handling.metrics import Metrics, RequestTimer
+from api_serving.request_handling.problems import Problem, problem_docs
+from api_serving.request_handling.schemas import (
     BatchRequest,
     BatchResponse,
     ImageReference,
@@ -27,8 +27,8 @@ from api_serving.schemas import (
     ServedModel,
     Status,
 )
+from api_serving.request_handling.uploads import UPLOAD_DOCS, UPLOAD_PATH, BodyLimit, read_upload
 from api_serving.settings import Settings
-from api_serving.uploads import UPLOAD_DOCS, UPLOAD_PATH, BodyLimit, read_upload
 
 DESCRIPTION: Final = """Predicts what is on an image with the registered champion.
 
@@ -63,7 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure()
         chosen = settings or Settings()
-        models = ModelStore(chosen, metrics)
+        models = ModelStore(chosen, metrics.count_swap)
         app.state.services = Services(
             settings=chosen,
             images=ImageStore(chosen.image_root),

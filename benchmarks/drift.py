@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_limits
 from benchmarks.drift_material import Material, materials
 from common.cli import run
 from common.paths import IMAGE_ROOT
-from dashboard_stream.drift_checks import Detectors
-from dashboard_stream.drift_window import Predicted, Window
+from dashboard_stream.drift.checks import Detectors
+from dashboard_stream.drift.window import Predicted, Window
 from dashboard_stream.settings import Settings as StreamSettings
 from model_registry.compare_strategies import paired_images
 from model_registry.settings import Settings as RegistrySettings

@@ -9,11 +9,11 @@ import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
 from common.embeddings import PROJECTION, as_stored, project
-from dashboard_stream.drift_reference import Reference
-from dashboard_stream.drift_window import Predicted
+from dashboard_stream.drift.reference import Reference
+from dashboard_stream.drift.window import Predicted
 from model_registry.comparison.experiment import PairedImages
-from model_registry.dataset import group_names
-from model_registry.head import fit_head
+from model_registry.data.dataset import group_names
+from model_registry.training.head import fit_head
 
 FOLDS = 5
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -24,8 +24,8 @@ from rich.table import Table
 
 from common.cli import run
 from common.settings import target_database_url
-from local_stack.status import cpu_seconds
-from local_stack.supervision import Supervisor
+from local_stack.inspection.status import cpu_seconds
+from local_stack.processes.supervision import Supervisor
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 console = Console()

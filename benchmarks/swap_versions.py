@@ -11,8 +11,8 @@ import onnx
 from mlflow import MlflowClient, set_tracking_uri
 from onnx import helper, numpy_helper
 
-from api_serving.classifier import load_classifier
-from api_serving.registry import ModelNotRegistered, Registry, RegistryUnavailable
+from api_serving.models.classifier import load_classifier
+from api_serving.models.registry import ModelNotRegistered, Registry, RegistryUnavailable
 from common.cli import UserError
 from common.names import CHAMPION, MODEL_NAME
 

@@ -13,17 +13,17 @@ from common.names import CONSUMER_GROUP, SOURCE_TOPIC
 from common.network import BrokerAway
 from common.service import Health, serve_health, stop_event
 from common.waiting import Backoff
-from dashboard_stream.api_client import ApiAway, PredictionApi
-from dashboard_stream.batch_size import BatchSize
-from dashboard_stream.batches import Batch
-from dashboard_stream.dead_letter_topic import DeadLetterTopic
-from dashboard_stream.lag import LagReporter
-from dashboard_stream.prediction_store import PredictionStore
-from dashboard_stream.processing import Processor
+from dashboard_stream.clients.prediction_api import ApiAway, PredictionApi
+from dashboard_stream.clients.stopping import Stopped
+from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
 from dashboard_stream.settings import Settings
-from dashboard_stream.stopping import Stopped
-from dashboard_stream.target_database import DatabaseAway, TargetDatabase
-from dashboard_stream.topic_reader import TopicReader
+from dashboard_stream.subscriber.batch_size import BatchSize
+from dashboard_stream.subscriber.batches import Batch
+from dashboard_stream.subscriber.dead_letter_topic import DeadLetterTopic
+from dashboard_stream.subscriber.lag import LagReporter
+from dashboard_stream.subscriber.prediction_store import PredictionStore
+from dashboard_stream.subscriber.processing import Processor
+from dashboard_stream.subscriber.topic_reader import TopicReader
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)

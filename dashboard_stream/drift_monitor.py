@@ -9,13 +9,13 @@ from common.cli import run
 from common.logs import configure_logging
 from common.service import Health, serve_health, stop_event
 from common.waiting import Backoff
-from dashboard_stream.api_client import ApiAway
-from dashboard_stream.drift_counting import DriftCounter
-from dashboard_stream.drift_reference import Reference, ReferenceApi
-from dashboard_stream.drift_store import DriftStore
+from dashboard_stream.clients.prediction_api import ApiAway
+from dashboard_stream.clients.stopping import Stopped, unless_stopped
+from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.drift.counting import DriftCounter
+from dashboard_stream.drift.reference import Reference, ReferenceApi
+from dashboard_stream.drift.store import DriftStore
 from dashboard_stream.settings import Settings
-from dashboard_stream.stopping import Stopped, unless_stopped
-from dashboard_stream.target_database import DatabaseAway, TargetDatabase
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)

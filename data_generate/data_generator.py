@@ -11,15 +11,15 @@ import typer
 from common.cli import UserError, run
 from common.logs import configure_logging
 from common.service import Health, serve_health, stop_event
-from data_generate.back_pressure import BackPressure
-from data_generate.helm import Helm
-from data_generate.manifests import Manifest, read_manifest
-from data_generate.mixes import Mix, Schedule, parse_mix, parse_schedule
-from data_generate.row_sources import CargoRows, IrisRows
+from data_generate.control.controller import Helm
+from data_generate.control.stream_settings import Rules, Steering
+from data_generate.rows.manifests import Manifest, read_manifest
+from data_generate.rows.mixes import Mix, Schedule, parse_mix, parse_schedule
+from data_generate.rows.row_sources import CargoRows, IrisRows
 from data_generate.settings import Settings
-from data_generate.source_database import SourceDatabase, Stopped
-from data_generate.steering import Rules, Steering
-from data_generate.stream import INSERTED, Stream
+from data_generate.streaming.back_pressure import BackPressure
+from data_generate.streaming.source_database import SourceDatabase, Stopped
+from data_generate.streaming.stream import INSERTED, Stream
 
 log = logging.getLogger(__name__)
 

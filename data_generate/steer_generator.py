@@ -10,7 +10,7 @@ from common.cli import UserError, run
 from common.logs import configure_logging
 from common.postgres import Connection, connect, describe
 from common.waiting import wait_until
-from data_generate.commands import Command, Kind, State, ask, settled
+from data_generate.control.commands import Command, Kind, State, ask, settled
 from data_generate.settings import Settings
 
 CONNECT_TIMEOUT_S = 10.0

@@ -8,13 +8,15 @@ import typer
 from rich.console import Console
 
 from common.cli import UserError, run
-from local_stack import machine, postgres, stack
-from local_stack.data_sets import prepare_data_sets
+from local_stack import stack
 from local_stack.demonstration.demo import Demo
-from local_stack.doctor import examine
+from local_stack.inspection import machine
+from local_stack.inspection.doctor import examine
+from local_stack.inspection.status import service_states, states_table
+from local_stack.processes import postgres
+from local_stack.processes.data_sets import prepare_data_sets
+from local_stack.processes.supervision import Supervisor
 from local_stack.settings import Settings
-from local_stack.status import service_states, states_table
-from local_stack.supervision import Supervisor
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()

@@ -11,7 +11,7 @@ import typer
 
 from common.cli import run
 from common.logs import configure_logging
-from local_stack import kafka_processes, object_store, postgres
+from local_stack.processes import kafka_processes, object_store, postgres
 from local_stack.settings import Settings
 
 log = logging.getLogger(__name__)

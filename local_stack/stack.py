@@ -6,14 +6,14 @@ import time
 from rich.console import Console
 
 from common.cli import UserError
-from local_stack.data_sets import prepare_data_sets, remember_data_set
+from local_stack.inspection.status import ServiceState, service_states, work_done
 from local_stack.patience import STALL_S, Patience
-from local_stack.ports import check_ports
-from local_stack.postgres import ensure_service_user
-from local_stack.services import SERVICES
+from local_stack.processes.data_sets import prepare_data_sets, remember_data_set
+from local_stack.processes.ports import check_ports
+from local_stack.processes.postgres import ensure_service_user
+from local_stack.processes.services import SERVICES
+from local_stack.processes.supervision import Supervisor
 from local_stack.settings import Settings
-from local_stack.status import ServiceState, service_states, work_done
-from local_stack.supervision import Supervisor
 
 LOOK_EVERY_S = 0.5
 

@@ -24,16 +24,17 @@ from common.logs import configure_logging
 from common.names import CHALLENGER, MODEL_NAME
 from common.postgres import Connection
 from common.postgres import connect as connect_database
-from model_registry.adaptation import Alarm, Outcome, Run, lasts, only_run, read_alarm
-from model_registry.challenge import chosen_recipe, judge_challenger, read_champion, train_challenger
-from model_registry.dataset import wait_for_rows
-from model_registry.days import CLEAN
-from model_registry.embeddings import Embeddings
-from model_registry.preparation import Preparation
-from model_registry.promotion import promote
-from model_registry.registry import Registry, connect, plain_errors
-from model_registry.save_model_to_registry import register
+from model_registry.adaptation.challenge import chosen_recipe, judge_challenger, read_champion, train_challenger
+from model_registry.adaptation.preparation import Preparation
+from model_registry.adaptation.runs import Alarm, Outcome, Run, lasts, only_run, read_alarm
+from model_registry.data.content import content_hash
+from model_registry.data.dataset import wait_for_rows
+from model_registry.data.days import CLEAN
+from model_registry.network.embeddings import Embeddings
 from model_registry.settings import Settings
+from model_registry.versions.promotion import promote
+from model_registry.versions.registration import register
+from model_registry.versions.registry import Registry, connect, plain_errors
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
@@ -50,7 +51,7 @@ def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: S
     `UserError` when it cannot begin; others cut it off. The lock must be held by `connection`, which every step is
     written with: a run that lost the one lost the other.
     """
-    embeddings = Embeddings(settings.embedding_cache)
+    embeddings = Embeddings(settings.embedding_cache, content_hash)
     with closing(connect_database(settings.source_database_url, "model-adapter", settings.wait_timeout_s)) as source:
         clean_rows = wait_for_rows(source, CLEAN, settings.wait_timeout_s)
     champion = read_champion(registry, settings.image_root, embeddings)

@@ -13,41 +13,18 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
-from common.cli import UserError, run
-from common.images import SUFFIXES
+from common.cli import run
 from common.logs import configure_logging
 from common.names import EXPERIMENT, MODEL_NAME
 from common.paths import REPOSITORY
-from model_registry.comparison.experiment import PairedImages, measure
+from model_registry.comparison.experiment import measure
 from model_registry.comparison.page import chart, markdown
+from model_registry.comparison.paired_images import paired_images
 from model_registry.comparison.report import Comparison, raw_numbers, terminal_table
-from model_registry.dataset import LabelledImage, class_names
-from model_registry.days import CLEAN, DRIFTED
-from model_registry.embeddings import Embeddings
-from model_registry.registry import connect, plain_errors
 from model_registry.settings import Settings
+from model_registry.versions.registry import connect, plain_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
-
-
-def paired_images(settings: Settings) -> PairedImages:
-    """The images below both days' folders, with their embeddings. `UserError` when there are none."""
-    folders = [settings.image_root / day for day in (CLEAN, DRIFTED)]
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(f"there is no folder {folder}. Set MODEL_REGISTRY_IMAGE_ROOT, or give --image-root.")
-    names = sorted(set.intersection(*(_image_names(folder) for folder in folders)))
-    if not names:
-        raise UserError(f"{folders[0]} and {folders[1]} have no image CLASS/FILE of the same name")
-    folders_of_classes = sorted({name.split("/")[0] for name in names})
-    images = [LabelledImage(name, folders_of_classes.index(name.split("/")[0])) for name in names]
-    embeddings = Embeddings(settings.embedding_cache)
-    clean, drifted = (embeddings.of([folder / name for name in names]) for folder in folders)
-    return PairedImages(images, class_names(images), clean, drifted)
-
-
-def _image_names(folder: Path) -> set[str]:
-    return {file.relative_to(folder).as_posix() for file in folder.glob("*/*") if file.suffix.lower() in SUFFIXES}
 
 
 def write(comparison: Comparison, page: Path, command: str) -> list[Path]:

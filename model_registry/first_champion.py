@@ -15,8 +15,8 @@ from common.logs import configure_logging
 from common.names import MODEL_NAME
 from common.service import Health, serve_health, stop_event
 from common.waiting import Backoff
-from model_registry.champion_look import RegistryAway, look
 from model_registry.settings import Settings
+from model_registry.versions.champion_lookup import RegistryAway, look
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)

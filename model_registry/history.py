@@ -11,9 +11,9 @@ from rich.table import Table
 from common.cli import run
 from common.logs import configure_logging
 from common.names import MODEL_NAME
-from model_registry.promotion import Event, history
-from model_registry.registry import connect, plain_errors
 from model_registry.settings import Settings
+from model_registry.versions.promotion import Event, history
+from model_registry.versions.registry import connect, plain_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 

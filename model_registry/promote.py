@@ -8,9 +8,9 @@ from rich.console import Console
 from common.cli import run
 from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
-from model_registry.promotion import promote, user_and_host
-from model_registry.registry import connect, plain_errors
 from model_registry.settings import Settings
+from model_registry.versions.promotion import promote, user_and_host
+from model_registry.versions.registry import connect, plain_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 

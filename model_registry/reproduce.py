@@ -13,9 +13,9 @@ from rich.table import Table
 from common.cli import UserError, run
 from common.logs import configure_logging
 from common.names import MODEL_NAME
-from model_registry.registry import connect, plain_errors
-from model_registry.reproduction import Reproduction, reproduce
 from model_registry.settings import Settings
+from model_registry.versions.registry import connect, plain_errors
+from model_registry.versions.reproduction import Reproduction, reproduce
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 

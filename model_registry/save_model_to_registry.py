@@ -4,95 +4,30 @@ The first version that passes its check becomes the champion, the one that serve
 """
 
 import logging
-import tempfile
-from collections.abc import Sequence
-from importlib.metadata import version as package_version
-from typing import Annotated, Any
+from typing import Annotated
 
-import mlflow
-import numpy as np
-import onnx
 import typer
 from mlflow.entities.model_registry import ModelVersion
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 from rich.console import Console
 from rich.markup import escape
 
 from common.cli import run
-from common.embeddings import EMBEDDING_SIZE
-from common.images import INPUT_SIDE
 from common.logs import configure_logging
-from common.names import CHAMPION, EXPERIMENT, MODEL_NAME
+from common.names import CHAMPION, MODEL_NAME
 from common.postgres import connect as connect_database
-from model_registry.dataset import manifest_text
-from model_registry.embeddings import Embeddings
-from model_registry.head import classes_of
-from model_registry.promotion import promote
-from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, plain_errors, run_of
-from model_registry.rehearsal import Recipe
+from model_registry.data.content import content_hash
+from model_registry.network.embeddings import Embeddings
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
-from model_registry.training import Trained, require_accuracy, train
-from model_registry.verification import require_registered
+from model_registry.training.rehearsal import Recipe
+from model_registry.training.training import Trained, require_accuracy, train
+from model_registry.versions.promotion import promote
+from model_registry.versions.registration import register
+from model_registry.versions.registry import Registry, connect, plain_errors, run_of
+from model_registry.versions.verification import require_registered
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
-
-
-def signature(classes: int) -> ModelSignature:
-    """What goes in and comes out, for MLflow."""
-    return ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, INPUT_SIDE, INPUT_SIDE, 3), "image")]),
-        outputs=Schema(
-            [
-                TensorSpec(np.dtype(np.float32), (-1, width), name)
-                for name, width in (("probabilities", classes), ("embedding", EMBEDDING_SIZE))
-            ]
-        ),
-    )
-
-
-def _form(classes: Sequence[str]) -> dict[str, Any]:
-    """How MLflow shall store a graph."""
-    return {
-        "signature": signature(len(classes)),
-        # One file: the graph is far below the size that needs its weights beside it.
-        "save_as_external_data": False,
-        "onnx_execution_providers": ["CPUExecutionProvider"],
-        # Named here, because finding them out takes MLflow longer than the training.
-        "pip_requirements": [f"{name}=={package_version(name)}" for name in ("numpy", "onnx", "onnxruntime")],
-    }
-
-
-def rehearse_registering(model: onnx.ModelProto) -> None:
-    """Store `model` in a folder that is thrown away: what a process's first time costs is paid before it counts.
-
-    MLflow compares all packages that are installed, once a process, which takes longer than to register.
-    """
-    with tempfile.TemporaryDirectory() as scratch:
-        mlflow.onnx.save_model(model, f"{scratch}/model", **_form(classes_of(model)))
-
-
-def register(registry: Registry, trained: Trained) -> ModelVersion:
-    """Log one run with its figures and artifacts, and register its graph as a new version."""
-    mlflow.set_experiment(EXPERIMENT)
-    with mlflow.start_run() as active:
-        mlflow.log_params(trained.parameters)
-        mlflow.log_metrics(trained.metrics)
-        mlflow.log_dict({"classes": trained.classes}, "classes.json")
-        mlflow.log_text(manifest_text(trained.manifest), MANIFEST_ARTIFACT)
-        mlflow.log_figure(trained.clean.confusion_matrix(trained.classes), "confusion_matrix.png")
-        info = mlflow.onnx.log_model(
-            trained.model,
-            name=MODEL_NAME,
-            registered_model_name=registry.model_name,
-            **_form(trained.classes),
-        )
-        version = registry.client.get_model_version(registry.model_name, str(info.registered_model_version))
-        mlflow.set_tag("registered_version", version.version)
-    assert version.run_id == active.info.run_id  # noqa: S101 - MLflow's contract
-    return version
 
 
 def summary(settings: Settings, registry: Registry, version: ModelVersion, trained: Trained, serves: bool) -> str:
@@ -151,7 +86,7 @@ def main(
             console.print(f"{model_name} has a champion already: version {champion.version} of run {champion.run_id}")
             return
         database = connect_database(settings.source_database_url, "save-model-to-registry", settings.wait_timeout_s)
-        embeddings = Embeddings(settings.embedding_cache)
+        embeddings = Embeddings(settings.embedding_cache, content_hash)
         trained = train(database, settings, Recipe(seed, strategy, budget), embeddings)
         log.info("%s", embeddings.told())
         version = register(registry, trained)

@@ -24,8 +24,8 @@ from common.settings import (
     target_database_url,
 )
 from common.waiting import wait_until
-from local_stack.services import SERVICES
-from local_stack.supervision import Supervisor
+from local_stack.processes.services import SERVICES
+from local_stack.processes.supervision import Supervisor
 from tests.patience import PATIENCE_S
 
 PORT_OFFSET = 20000

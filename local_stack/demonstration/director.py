@@ -10,10 +10,10 @@ from typing import Literal
 import psycopg2
 
 from common.settings import local_port, source_database_url
-from data_generate import commands
-from local_stack import machine
+from data_generate.control import commands
 from local_stack.demonstration.figures import Figures
 from local_stack.demonstration.story import Story
+from local_stack.inspection import machine
 
 Scene = Literal["waiting", "monday", "tuesday", "both"]
 

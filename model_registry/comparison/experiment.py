@@ -8,26 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import recall_score
 
-from common.embeddings import FloatArray
-from model_registry.dataset import LabelledImage, split
-from model_registry.head import fit_head
-from model_registry.rehearsal import old_rows
+from model_registry.comparison.paired_images import PairedImages
+from model_registry.data.dataset import split
 from model_registry.strategies import STRATEGIES, Indices, OldRows, select
-
-
-@dataclass(frozen=True)
-class PairedImages:
-    """N images that exist in a form for each day, with their embeddings, float32 [N, D]."""
-
-    images: Sequence[LabelledImage]
-    classes: Sequence[str]
-    monday: FloatArray
-    tuesday: FloatArray
-
-    @property
-    def targets(self) -> npt.NDArray[np.int64]:
-        """Class indices [N]."""
-        return np.array([image.target for image in self.images], dtype=np.int64)
+from model_registry.training.head import fit_head
+from model_registry.training.rehearsal import old_rows
 
 
 @dataclass(frozen=True)

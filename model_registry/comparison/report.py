@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from model_registry.comparison.experiment import Measurement, PairedImages
+from model_registry.comparison.experiment import Measurement
+from model_registry.comparison.paired_images import PairedImages
 from model_registry.comparison.statistics import (
     SIGNIFICANCE,
     Difference,

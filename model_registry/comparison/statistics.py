@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy import stats
 
 from model_registry.comparison.experiment import Contender, Measurement
-from model_registry.dataset import FOLDS
+from model_registry.data.dataset import FOLDS
 from model_registry.strategies import BASELINE
 
 RESAMPLES = 10_000

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from api_serving.model_disk import MODEL_FILE
-from api_serving.registry import ModelNotRegistered, Registered, Registry, RegistryUnavailable
+from api_serving.models.model_disk import MODEL_FILE
+from api_serving.models.registry import ModelNotRegistered, Registered, Registry, RegistryUnavailable
 from common.waiting import wait_until
 from tests.api_serving import tiny_model
 

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from api_serving.image_store import ImageStore
-from api_serving.problems import Problem
+from api_serving.request_handling.image_store import ImageStore
+from api_serving.request_handling.problems import Problem
 
 
 @pytest.fixture

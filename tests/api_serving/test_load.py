@@ -13,12 +13,12 @@ import numpy.typing as npt
 import pytest
 
 from api_serving.app import create_app
-from api_serving.batching import Predictor
-from api_serving.classifier import Classifier
-from api_serving.metrics import Metrics
-from api_serving.model_source import LoadedModel
-from api_serving.problems import Problem
-from api_serving.schemas import Prediction
+from api_serving.models.classifier import Classifier
+from api_serving.models.model_source import LoadedModel
+from api_serving.request_handling.batching import Predictor
+from api_serving.request_handling.metrics import Metrics
+from api_serving.request_handling.problems import Problem
+from api_serving.request_handling.schemas import Prediction
 from api_serving.settings import Settings
 from common.waiting import wait_until
 from tests.api_serving import tiny_model

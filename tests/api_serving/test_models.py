@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from api_serving.app import create_app
-from api_serving.classifier import load_classifier
-from api_serving.model_disk import FACTS_FILE, MODEL_FILE, NoModelOnDisk, read_model, write_model
-from api_serving.model_metadata import InvalidModel
-from api_serving.model_source import ModelSource
+from api_serving.models.classifier import load_classifier
+from api_serving.models.model_disk import FACTS_FILE, MODEL_FILE, NoModelOnDisk, read_model, write_model
+from api_serving.models.model_metadata import InvalidModel
+from api_serving.models.model_source import ModelSource
 from api_serving.settings import Settings
 from common.waiting import wait_until
 from tests.api_serving import tiny_model

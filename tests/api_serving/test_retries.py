@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api_serving.model_metadata import InvalidModel
-from api_serving.registry import Registered, RegistryUnavailable
-from api_serving.retries import FIRST_PAUSE_S, LONGEST_PAUSE_S, Failure, Retries
+from api_serving.models.model_metadata import InvalidModel
+from api_serving.models.registry import Registered, RegistryUnavailable
+from api_serving.models.retries import FIRST_PAUSE_S, LONGEST_PAUSE_S, Failure, Retries
 
 ONE, OTHER = Registered("m", "1", "a"), Registered("m", "1", "b")
 

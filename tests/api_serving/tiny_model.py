@@ -10,8 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from api_serving.model_disk import write_model
-from api_serving.schemas import ModelInfo
+from api_serving.models.model_disk import write_model
+from api_serving.models.model_metadata import ModelInfo
 
 CLASSES = ["blue", "green", "red"]
 ORIGIN = {"backbone": "mean colour", "precision": "float32"}

@@ -9,7 +9,7 @@ from common.cli import UserError
 from common.names import SINK_CONNECTOR, SINK_DEAD_LETTER_TOPIC, SOURCE_CONNECTOR, SOURCE_TOPIC
 from common.paths import REPOSITORY
 from connect_reconciler.connector_files import wanted_connectors
-from local_stack import kafka_processes
+from local_stack.processes import kafka_processes
 
 FILES = REPOSITORY / "kafka"
 

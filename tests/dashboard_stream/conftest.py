@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from dashboard_stream.api_client import PredictionApi
-from dashboard_stream.batches import Message, Partition
+from dashboard_stream.clients.prediction_api import PredictionApi
+from dashboard_stream.subscriber.batches import Message, Partition
 
 MakeMessage = Callable[..., Message]
 Answer = Callable[[list[dict[str, str]]], httpx.Response]

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dashboard_stream.drift_window import Predicted
+from dashboard_stream.drift.window import Predicted
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.rows import CargoRow, parse_message
-from dashboard_stream.api_client import Answer, ApiAway, PredictionApi, Refusal, TryLater
+from dashboard_stream.clients.prediction_api import Answer, ApiAway, PredictionApi, Refusal, TryLater
 from tests.dashboard_stream.conftest import MakeApi, MakeMessage, prediction
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard_stream.batch_size import ANSWER_S, FEWEST_ROWS, FIRST_ROWS, BatchSize
+from dashboard_stream.subscriber.batch_size import ANSWER_S, FEWEST_ROWS, FIRST_ROWS, BatchSize
 
 
 def test_a_slow_api_gets_few_rows_at_once_and_a_fast_one_all() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard_stream.batches import Batch, DeadLetter, Message, Partition
+from dashboard_stream.subscriber.batches import Batch, DeadLetter, Message, Partition
 from tests.dashboard_stream.conftest import MakeMessage
 
 PLACE = Partition("rows", 0)

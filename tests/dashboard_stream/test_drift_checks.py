@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard_stream.drift_checks import Check
+from dashboard_stream.drift.checks import Check
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.embeddings import FEATURES, PROJECTION
-from dashboard_stream.drift_checks import Detectors, evidence
-from dashboard_stream.drift_detectors import (
+from dashboard_stream.drift.checks import Detectors, evidence
+from dashboard_stream.drift.detectors import (
     ACCURACY_LEVEL,
     MaximumMeanDiscrepancy,
     accuracy_threshold,
     confidence_threshold,
 )
-from dashboard_stream.drift_reference import Reference
-from dashboard_stream.drift_window import Window
+from dashboard_stream.drift.reference import Reference
+from dashboard_stream.drift.window import Window
 from tests.dashboard_stream.drift import predicted
 
 WINDOW, CHECK_EVERY = 75, 5

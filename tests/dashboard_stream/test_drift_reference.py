@@ -2,8 +2,8 @@ import httpx
 import pytest
 
 from common.embeddings import FEATURES, PROJECTION
-from dashboard_stream.api_client import ApiAway
-from dashboard_stream.drift_reference import NoReference, Reference, ReferenceApi
+from dashboard_stream.clients.prediction_api import ApiAway
+from dashboard_stream.drift.reference import NoReference, Reference, ReferenceApi
 
 GOOD = {"model_version": "3", "dataset": "monday", "accuracy": 0.9, "confidences": [0.5, 1.0]}
 

@@ -9,11 +9,11 @@ import pytest
 
 from common.network import BrokerAway
 from common.service import Health
-from dashboard_stream.batches import Batch, DeadLetter, Partition, Prediction
-from dashboard_stream.prediction_store import RowsRefused
-from dashboard_stream.processing import Processor
-from dashboard_stream.stopping import Stopped
-from dashboard_stream.target_database import DatabaseAway
+from dashboard_stream.clients.stopping import Stopped
+from dashboard_stream.clients.target_database import DatabaseAway
+from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
+from dashboard_stream.subscriber.prediction_store import RowsRefused
+from dashboard_stream.subscriber.processing import Processor
 from tests.dashboard_stream.conftest import Answer, MakeApi, MakeMessage, prediction
 
 FIRST, SECOND = Partition("rows", 0), Partition("rows", 1)

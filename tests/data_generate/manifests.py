@@ -1,6 +1,6 @@
 """Manifests for tests that need no files."""
 
-from data_generate.manifests import Item, Manifest
+from data_generate.rows.manifests import Item, Manifest
 
 
 def manifest(dataset: str, images: int) -> Manifest:

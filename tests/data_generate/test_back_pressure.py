@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.service import Health, serve_health
 from common.waiting import wait_until
-from data_generate.back_pressure import BackPressure, OpenRows, Reading, SubscriberAway, ask_subscriber
+from data_generate.streaming.back_pressure import BackPressure, OpenRows, Reading, SubscriberAway, ask_subscriber
 
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["write", "other", "arrive", "settle", "read"]), st.integers(0, 50)), max_size=200

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import UserError
-from data_generate.manifests import Item, read_manifest
+from data_generate.rows.manifests import Item, read_manifest
 
 
 def write(folder: Path, content: bytes) -> Path:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import UserError
-from data_generate.mixes import parse_mix, parse_schedule
+from data_generate.rows.mixes import parse_mix, parse_schedule
 
 names = st.from_regex(r"[A-Za-z0-9_-]{1,10}", fullmatch=True)
 

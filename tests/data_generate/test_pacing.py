@@ -3,7 +3,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_generate.pacing import FORGIVEN_S, Pace
+from data_generate.streaming.pacing import FORGIVEN_S, Pace
 
 
 def test_one_row_a_second() -> None:

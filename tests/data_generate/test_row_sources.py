@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import load_iris
 
-from data_generate.row_sources import CargoRows, IrisRows
+from data_generate.rows.row_sources import CargoRows, IrisRows
 from tests.data_generate.manifests import manifest
 
 BOTH = {"monday": 0.3, "tuesday": 0.7}

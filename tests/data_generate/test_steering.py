@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import UserError
-from data_generate.commands import Command, Kind
-from data_generate.mixes import Mix, parse_schedule
-from data_generate.steering import Rules, Steering
+from data_generate.control.commands import Command, Kind
+from data_generate.control.stream_settings import Rules, Steering
+from data_generate.rows.mixes import Mix, parse_schedule
 
 SETTINGS = Steering(1.0, parse_schedule({"monday": 1.0}, "60:tuesday"))
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_generate.mixes import parse_mix, parse_schedule
-from data_generate.row_sources import CargoRows, Row
-from data_generate.steering import Steering
-from data_generate.stream import BATCH_ROWS, Stream
+from data_generate.control.stream_settings import Steering
+from data_generate.rows.mixes import parse_mix, parse_schedule
+from data_generate.rows.row_sources import CargoRows, Row
+from data_generate.streaming.stream import BATCH_ROWS, Stream
 from tests.data_generate.manifests import manifest
 
 LATE_S = 7.0

@@ -15,8 +15,8 @@ import pytest
 
 from common.paths import REPOSITORY
 from common.waiting import wait_until
-from dashboard_stream.batch_size import FIRST_ROWS
-from local_stack.probes import database_answers
+from dashboard_stream.subscriber.batch_size import FIRST_ROWS
+from local_stack.processes.probes import database_answers
 from tests.e2e.conftest import CLASSES, IMAGES_A_CLASS
 from tests.e2e.slow_proxy import slow_proxy
 from tests.patience import PATIENCE_S

@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from common.paths import REPOSITORY
 from common.waiting import wait_until
-from local_stack.probes import http_answers
+from local_stack.processes.probes import http_answers
 from tests.conftest import Stack
 from tests.patience import PATIENCE_S
 

@@ -28,15 +28,15 @@ from common.paths import REPOSITORY
 from common.postgres import apply_schema
 from common.settings import local_port
 from common.waiting import wait_until
-from model_registry.adaptation import Alarm, Run, lasts, only_run
-from model_registry.champion_look import Champion, look
-from model_registry.content import content_hash
-from model_registry.due import due_alarm
-from model_registry.embeddings import Embeddings, embedding_method
-from model_registry.labelled_rows import look as look_at_rows
-from model_registry.promotion import history, promote
-from model_registry.registry import Registry, connect, run_of
+from model_registry.adaptation.due_alarm import due_alarm
+from model_registry.adaptation.labelled_rows import look as look_at_rows
+from model_registry.adaptation.runs import Alarm, Run, lasts, only_run
+from model_registry.data.content import content_hash
+from model_registry.network.embeddings import Embeddings, embedding_method
 from model_registry.settings import Settings
+from model_registry.versions.champion_lookup import Champion, look
+from model_registry.versions.promotion import history, promote
+from model_registry.versions.registry import Registry, connect, run_of
 from tests.conftest import Stack
 from tests.patience import PATIENCE_S
 
@@ -88,7 +88,9 @@ class Database:
     def insert_embeddings(self, root: Path, images: list[Row], cache: Path) -> None:
         """What the API stores beside these predictions."""
         files = [root / "tuesday" / image["image_path"] for image in images]
-        for row_id, (file, vector) in enumerate(zip(files, Embeddings(cache).of(files), strict=True), start=1):
+        for row_id, (file, vector) in enumerate(
+            zip(files, Embeddings(cache, content_hash).of(files), strict=True), start=1
+        ):
             self.all(
                 "insert into cargo_prediction_embedding (id, content, method, embedding) values (%s, %s, %s, %s)",
                 *(row_id, content_hash(file), embedding_method(), pack(vector)),

@@ -25,11 +25,11 @@ from common.postgres import apply_schema, connect
 from common.rows import CargoRow
 from common.settings import local_port
 from common.waiting import wait_until
-from dashboard_stream.batches import DeadLetter, Message, Partition, Prediction
-from dashboard_stream.dead_letter_topic import DeadLetterTopic
-from dashboard_stream.prediction_store import PRUNE_EVERY_ROWS, PredictionStore, RowsRefused
-from dashboard_stream.target_database import DatabaseAway, TargetDatabase
-from data_generate.manifests import read_manifest
+from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.subscriber.batches import DeadLetter, Message, Partition, Prediction
+from dashboard_stream.subscriber.dead_letter_topic import DeadLetterTopic
+from dashboard_stream.subscriber.prediction_store import PRUNE_EVERY_ROWS, PredictionStore, RowsRefused
+from data_generate.rows.manifests import read_manifest
 from tests.conftest import Stack
 from tests.patience import PATIENCE_S
 

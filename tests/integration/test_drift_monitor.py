@@ -23,12 +23,12 @@ from common.paths import REPOSITORY
 from common.postgres import Connection, apply_schema, connect
 from common.service import Health
 from common.waiting import wait_until
-from dashboard_stream.api_client import ApiAway
-from dashboard_stream.drift_counting import DriftCounter
-from dashboard_stream.drift_reference import NoReference, Reference
-from dashboard_stream.drift_store import DriftStore
-from dashboard_stream.drift_window import Predicted
-from dashboard_stream.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.clients.prediction_api import ApiAway
+from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.drift.counting import DriftCounter
+from dashboard_stream.drift.reference import NoReference, Reference
+from dashboard_stream.drift.store import DriftStore
+from dashboard_stream.drift.window import Predicted
 from tests.conftest import Stack
 from tests.dashboard_stream.drift import predicted
 from tests.patience import PATIENCE_S

@@ -15,7 +15,7 @@ from psycopg2.errors import InsufficientPrivilege
 from common.paths import REPOSITORY
 from common.postgres import Role, apply_roles, apply_schema, connect
 from common.waiting import wait_until
-from data_generate.commands import Command, State, ask, settled
+from data_generate.control.commands import Command, State, ask, settled
 from tests.conftest import Stack
 from tests.integration.generators import BULK, Source, source_of_its_own
 from tests.patience import PATIENCE_S

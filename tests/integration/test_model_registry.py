@@ -20,8 +20,8 @@ from common.images import INPUT_SIDE
 from common.names import CHAMPION, PREVIOUS
 from common.paths import REPOSITORY
 from model_registry import load_model_from_registry, promote, reproduce, rollback, save_model_to_registry
-from model_registry.promotion import history, user_and_host
-from model_registry.registry import MANIFEST_ARTIFACT, Registry, connect, run_of
+from model_registry.versions.promotion import history, user_and_host
+from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry, connect, run_of
 from tests.conftest import Stack
 from tests.integration.test_object_store import client as object_store_client
 from tests.patience import PATIENCE_S

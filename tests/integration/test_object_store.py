@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from common.paths import REPOSITORY
-from local_stack.object_store import ACCESS_KEY, SECRET_KEY
+from local_stack.processes.object_store import ACCESS_KEY, SECRET_KEY
 from tests.e2e.containers import Containers, can_be_had, image, lacking, port
 
 PART = 5 * 1024 * 1024

@@ -9,8 +9,7 @@ import psycopg2
 import pytest
 from rich.console import Console
 
-from data_generate import commands
-from local_stack import machine
+from data_generate.control import commands
 from local_stack.demonstration import drain as draining
 from local_stack.demonstration.account import Account, End
 from local_stack.demonstration.director import MONDAY_ROWS, NOTICED_WITHIN_ROWS, Director
@@ -18,6 +17,7 @@ from local_stack.demonstration.drain import Drain
 from local_stack.demonstration.figures import Figures
 from local_stack.demonstration.story import ENOUGH_ROWS, Story
 from local_stack.demonstration.tables import account_lines
+from local_stack.inspection import machine
 from local_stack.patience import STALL_S, Patience
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from common.paths import REPOSITORY
 
-SCRIPT = REPOSITORY / "local_stack" / "install-maven.sh"
+SCRIPT = REPOSITORY / "local_stack" / "processes" / "install-maven.sh"
 
 
 def program(folder: Path, name: str, body: str) -> None:

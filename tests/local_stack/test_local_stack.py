@@ -9,15 +9,16 @@ import pytest
 from rich.console import Console
 
 from common.cli import UserError
-from local_stack import doctor, links, object_store
-from local_stack.data_sets import prepare_data_sets, remember_data_set
-from local_stack.java import find_java, java_version
-from local_stack.ports import check_ports
-from local_stack.postgres import open_to_everyone
-from local_stack.services import SERVICES
+from local_stack.inspection import doctor, links
+from local_stack.processes import object_store
+from local_stack.processes.data_sets import prepare_data_sets, remember_data_set
+from local_stack.processes.java import find_java, java_version
+from local_stack.processes.ports import check_ports
+from local_stack.processes.postgres import open_to_everyone
+from local_stack.processes.services import SERVICES
+from local_stack.processes.supervision import Supervisor
 from local_stack.settings import Settings
 from local_stack.stack import known_service, running
-from local_stack.supervision import Supervisor
 
 FREE_OFFSET = "22500"
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from common.embeddings import FloatArray
-from model_registry.backbone import pretrained_backbone
-from model_registry.embeddings import cpu_session
-from model_registry.weights import read_weights, weights_file
+from model_registry.network.backbone import pretrained_backbone
+from model_registry.network.embeddings import cpu_session
+from model_registry.network.weights import read_weights, weights_file
 
 
 @pytest.fixture(scope="session")

@@ -11,8 +11,8 @@ import onnxruntime
 import pytest
 
 from common.embeddings import EMBEDDING_SIZE, FloatArray
-from model_registry.backbone import BATCH_NORM_EPSILON, OPSET
-from model_registry.embeddings import cpu_session
+from model_registry.network.backbone import BATCH_NORM_EPSILON, OPSET
+from model_registry.network.embeddings import cpu_session
 
 Array = npt.NDArray[Any]
 

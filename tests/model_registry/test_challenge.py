@@ -11,17 +11,18 @@ import onnx
 import pytest
 
 from common.cli import UserError
-from model_registry import challenge
-from model_registry.challenge import Champion, chosen_recipe, judge_challenger, read_champion
-from model_registry.comparing import Measured
-from model_registry.dataset import ManifestRow
-from model_registry.embeddings import Embeddings
-from model_registry.evaluation import Evaluation
-from model_registry.gate import Verdict
-from model_registry.head import export, fit_head
-from model_registry.rehearsal import Recipe
+from model_registry.adaptation import challenge
+from model_registry.adaptation.challenge import Champion, chosen_recipe, judge_challenger, read_champion
+from model_registry.adaptation.gate import Verdict
+from model_registry.adaptation.measuring import Measured
+from model_registry.data.content import content_hash
+from model_registry.data.dataset import ManifestRow
+from model_registry.network.embeddings import Embeddings
 from model_registry.settings import Settings
-from model_registry.training import Trained
+from model_registry.training.evaluation import Evaluation
+from model_registry.training.head import export, fit_head
+from model_registry.training.rehearsal import Recipe
+from model_registry.training.training import Trained
 
 TARGETS = np.array([0, 1, 0, 1])
 
@@ -94,7 +95,7 @@ def test_embeddings_serve_as_well_as_pictures(
 ) -> None:
     rows = [ManifestRow("monday", f"{green}.png", 0, "test", "") for green in range(0, 250, 50)]
     files = [save_image(f"monday/{row.image_path}", (200, int(row.image_path[:-4]), 0)) for row in rows]
-    embeddings = Embeddings(tmp_path / "cache.sqlite")
+    embeddings = Embeddings(tmp_path / "cache.sqlite", content_hash)
     model = export(backbone, fit_head(embeddings.of(files), [0, 0, 1, 1, 2]), ["a", "b", "c"])
     older = onnx.ModelProto()
     older.CopyFrom(model)

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from model_registry.champion_look import Champion, RegistryAway, look
+from model_registry.versions.champion_lookup import Champion, RegistryAway, look
 
 
 class Registry(HTTPServer):

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from model_registry.code_version import UNKNOWN, code_commit
 from model_registry.settings import Settings
+from model_registry.training.code_version import UNKNOWN, code_commit
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("model_registry.code_version.REPOSITORY", tmp_path)
+    monkeypatch.setattr("model_registry.training.code_version.REPOSITORY", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     return tmp_path
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import UserError
-from model_registry.collecting import LOOK_EVERY_S, Look, collect, collected, wanted_images
-from model_registry.dataset import LabelledImage
+from model_registry.adaptation.collecting import LOOK_EVERY_S, Look, collect, collected, wanted_images
+from model_registry.data.dataset import LabelledImage
 from model_registry.settings import Settings
 
 SETTINGS = Settings(adapt_images=600, adapt_minimum_images=100, adapt_patience_s=60)

@@ -11,11 +11,12 @@ from typer.testing import CliRunner
 
 from common.cli import UserError
 from model_registry import compare_strategies
-from model_registry.comparison.experiment import Contender, Measurement, PairedImages, contenders, measure
+from model_registry.comparison.experiment import Contender, Measurement, contenders, measure
 from model_registry.comparison.page import markdown
+from model_registry.comparison.paired_images import PairedImages
 from model_registry.comparison.report import Comparison
 from model_registry.comparison.statistics import corrected_t, differences, holm, interval, signed_rank, summarise
-from model_registry.dataset import LabelledImage
+from model_registry.data.dataset import LabelledImage
 from model_registry.strategies import BASELINE, STRATEGIES, OldRows, Strategy
 from model_registry.strategies.protocol import Indices
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import UserError
-from model_registry.content import content_hash
-from model_registry.dataset import (
+from model_registry.data.content import content_hash
+from model_registry.data.dataset import (
     LabelledImage,
     class_names,
     group_names,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from model_registry.due import CutOff, settled
+from model_registry.adaptation.due_alarm import CutOff, settled
 
 RUN = CutOff(1, 1, "3", None, None, None, rested=True)
 

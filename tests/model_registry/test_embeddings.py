@@ -8,10 +8,11 @@ import pytest
 
 from common.cli import UserError
 from common.embeddings import as_stored
-from model_registry import embeddings
-from model_registry.backbone import pretrained_backbone
-from model_registry.embedding_cache import EmbeddingCache
-from model_registry.embeddings import Embeddings, read_image
+from model_registry.data.content import content_hash
+from model_registry.network import embeddings
+from model_registry.network.backbone import pretrained_backbone
+from model_registry.network.embedding_cache import EmbeddingCache
+from model_registry.network.embeddings import Embeddings, read_image
 
 Save = Callable[..., Path]
 
@@ -31,7 +32,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_embeddings_come_in_order_and_match_the_network(save_image: Save, cache: Path) -> None:
     files = [save_image("red.png"), save_image("blue.png", (10, 20, 250)), save_image("red.png")]
-    found = Embeddings(cache).of(files)
+    found = Embeddings(cache, content_hash).of(files)
     assert found.shape == (3, 1280)
     assert found.dtype == np.dtype(np.float32)
     np.testing.assert_array_equal(found, as_stored(found))
@@ -43,26 +44,26 @@ def test_embeddings_come_in_order_and_match_the_network(save_image: Save, cache:
 
 
 def test_nothing_gives_an_empty_matrix(cache: Path) -> None:
-    assert Embeddings(cache).of([]).shape == (0, 1280)
+    assert Embeddings(cache, content_hash).of([]).shape == (0, 1280)
 
 
 def test_known_content_is_not_computed_again(
     save_image: Save, cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    first = Embeddings(cache).of([save_image("one.png")])
+    first = Embeddings(cache, content_hash).of([save_image("one.png")])
     request.getfixturevalue("no_network")
-    np.testing.assert_array_equal(Embeddings(cache).of([save_image("elsewhere/other_name.png")]), first)
+    np.testing.assert_array_equal(Embeddings(cache, content_hash).of([save_image("elsewhere/other_name.png")]), first)
     with pytest.raises(AssertionError, match="computed again"):
-        Embeddings(cache).of([save_image("two.png", (0, 0, 0))])
+        Embeddings(cache, content_hash).of([save_image("two.png", (0, 0, 0))])
     monkeypatch.setattr(embeddings, "embedding_method", lambda: "another network")
     with pytest.raises(AssertionError, match="computed again"):
-        Embeddings(cache).of([save_image("elsewhere/other_name.png")])
+        Embeddings(cache, content_hash).of([save_image("elsewhere/other_name.png")])
 
 
 def test_each_is_taken_from_where_it_was_seen_first(save_image: Save, cache: Path) -> None:
     streamed, cached, computed = (save_image(f"{red}.png", (red, 0, 0)) for red in (50, 100, 150))
-    Embeddings(cache).of([cached])
-    known = Embeddings(cache)
+    Embeddings(cache, content_hash).of([cached])
+    known = Embeddings(cache, content_hash)
     known.add_streamed({streamed: (known.content_hash(streamed), np.full(1280, 3, dtype=np.float32))})
     found = known.of([computed, streamed, cached, streamed])
     assert found[1].tolist() == [3] * 1280
@@ -75,7 +76,7 @@ def test_a_file_that_is_not_what_streamed_is_told_and_embedded_anew(
     save_image: Save, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file, same = save_image("changed.png"), save_image("same.png", (1, 2, 3))
-    known = Embeddings(cache)
+    known = Embeddings(cache, content_hash)
     wrong = np.full(1280, 3, dtype=np.float32)
     known.add_streamed({file: ("0" * 64, wrong), same: (known.content_hash(same), wrong)})
     assert [record.getMessage() for record in caplog.records] == [
@@ -90,20 +91,20 @@ def test_unreadable_images_are_named(save_image: Save, tmp_path: Path, cache: Pa
     damaged.write_bytes(save_image("good.png").read_bytes()[:60])
     for file in (damaged, tmp_path / "absent.png"):
         with pytest.raises(UserError, match=file.name):
-            Embeddings(cache).of([save_image("good.png"), file])
+            Embeddings(cache, content_hash).of([save_image("good.png"), file])
 
 
 def test_a_damaged_cache_is_named(cache: Path) -> None:
     cache.write_text("no database, but long enough to be taken for one " * 20)
     with pytest.raises(UserError, match="Delete the file"):
-        Embeddings(cache)
+        Embeddings(cache, content_hash)
 
 
 WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from model_registry.embedding_cache import EmbeddingCache
+from model_registry.network.embedding_cache import EmbeddingCache
 file, number = Path(sys.argv[1]), int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 
-from model_registry.evaluation import Evaluation
+from model_registry.training.evaluation import Evaluation
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_registry.gate import Answers, Latency, Limits, Verdict, judge, resampled
+from model_registry.adaptation.gate import Answers, Latency, Limits, Verdict, judge, resampled
 
 LIMITS = Limits(gain=0.02, day_loss=0.025, class_loss=0.05, latency_ms=300)
 FAST = Latency(90, 90)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_registry.gate import resampled
-from model_registry.gate_power import DISCORDANT, expected_gain, held_out_needed
+from model_registry.adaptation.gate import resampled
+from model_registry.adaptation.sample_size import DISCORDANT, expected_gain, held_out_needed
 
 
 def test_half_of_the_loss_is_expected_back_and_no_less_than_the_gate_asks_for() -> None:

@@ -9,9 +9,9 @@ import pytest
 
 import common.embeddings
 from common.embeddings import as_stored
-from model_registry.embeddings import cpu_session, embedding_method
-from model_registry.evaluation import CLOSE
-from model_registry.head import answers_embeddings, classes_of, export, fit_head, head_probabilities, metadata
+from model_registry.network.embeddings import cpu_session, embedding_method
+from model_registry.training.evaluation import CLOSE
+from model_registry.training.head import answers_embeddings, classes_of, export, fit_head, head_probabilities, metadata
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])

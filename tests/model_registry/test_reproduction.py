@@ -13,14 +13,15 @@ import pytest
 from PIL import Image
 
 from common.cli import UserError
-from model_registry.dataset import LabelledImage, ManifestRow
-from model_registry.embeddings import Embeddings
-from model_registry.evaluation import Evaluation
-from model_registry.registry import Registry
-from model_registry.rehearsal import Recipe
-from model_registry.reproduction import Reproduction, compare_answers, compare_metrics, reproduce
+from model_registry.data.content import content_hash
+from model_registry.data.dataset import LabelledImage, ManifestRow
+from model_registry.network.embeddings import Embeddings
 from model_registry.settings import Settings
-from model_registry.training import Trained, train_rows
+from model_registry.training.evaluation import Evaluation
+from model_registry.training.rehearsal import Recipe
+from model_registry.training.training import Trained, train_rows
+from model_registry.versions.registry import Registry
+from model_registry.versions.reproduction import Reproduction, compare_answers, compare_metrics, reproduce
 
 CLASSES = ("blue", "green", "red")
 IMAGES = 15
@@ -82,7 +83,7 @@ def trained(settings: Settings) -> Trained:
         for row in rows
     ]
     recipe = Recipe(4, "balanced_random", 0.3)
-    embeddings = Embeddings(settings.embedding_cache)
+    embeddings = Embeddings(settings.embedding_cache, content_hash)
     trained = train_rows(rows, [row for row in rows if "1" not in row.image_path], settings, recipe, embeddings, known)
     assert [row.image_path for row in trained.manifest if row.split == "test" and row.dataset == "monday"] == [
         f"{name}/7.png" for name in CLASSES
@@ -120,7 +121,7 @@ def test_a_version_is_rebuilt_from_its_record(record: Record, settings: Settings
 def test_another_choice_of_the_strategy_is_said(
     record: Record, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model_registry.rehearsal.select", lambda _, old, *__: np.arange(len(old.labels)))
+    monkeypatch.setattr("model_registry.training.rehearsal.select", lambda _, old, *__: np.arange(len(old.labels)))
     result = reproduce(record, VERSION, settings)
     chosen = sum((row.dataset, row.split) == ("monday", "train") for row in record.trained.manifest)
     assert not result.agrees
@@ -149,7 +150,7 @@ def test_what_differs_is_named(
     what: str,
     says: str,
 ) -> None:
-    monkeypatch.setattr("model_registry.reproduction.train_rows", lambda *_, **__: trained)
+    monkeypatch.setattr("model_registry.versions.reproduction.train_rows", lambda *_, **__: trained)
     change(record)
     result = reproduce(record, VERSION, settings)
     assert list(failing(result)) == [what]

@@ -12,13 +12,14 @@ import pytest
 from PIL import Image
 
 from common.cli import UserError
-from model_registry.dataset import LabelledImage, ManifestRow
-from model_registry.embeddings import Embeddings, read_image
-from model_registry.evaluation import CLOSE, Evaluation
-from model_registry.rehearsal import Recipe
+from model_registry.data.content import content_hash
+from model_registry.data.dataset import LabelledImage, ManifestRow
+from model_registry.network.embeddings import Embeddings, read_image
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
-from model_registry.training import Trained, evaluate_rows, held_out_rows, require_accuracy, train, train_rows
+from model_registry.training.evaluation import CLOSE, Evaluation
+from model_registry.training.rehearsal import Recipe
+from model_registry.training.training import Trained, evaluate_rows, held_out_rows, require_accuracy, train, train_rows
 
 
 def evaluation(targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> Evaluation:
@@ -79,12 +80,12 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (32, 32), tuple(colour)).save(file)
     for module in ("dataset", "days"):
-        monkeypatch.setattr(f"model_registry.{module}.read_rows", lambda _, dataset: rows[dataset])
+        monkeypatch.setattr(f"model_registry.data.{module}.read_rows", lambda _, dataset: rows[dataset])
     return rows
 
 
 def embeddings() -> Embeddings:
-    return Embeddings(Settings().embedding_cache)
+    return Embeddings(Settings().embedding_cache, content_hash)
 
 
 def trained_with(strategy: str, budget: float = 0.25, seed: int = 1) -> Trained:
@@ -182,8 +183,8 @@ def test_a_picture_is_decoded_once(table: Table, monkeypatch: pytest.MonkeyPatch
         decoded.append(path)
         return read_image(path)
 
-    monkeypatch.setattr("model_registry.embeddings.read_image", read)
-    monkeypatch.setattr("model_registry.evaluation.read_image", read)
+    monkeypatch.setattr("model_registry.network.embeddings.read_image", read)
+    monkeypatch.setattr("model_registry.training.evaluation.read_image", read)
     trained_with("all")
     assert len(decoded) == len(set(decoded)) == 2 * 3 * IMAGES
     trained_with("random")

@@ -11,14 +11,15 @@ import onnx
 import pytest
 
 from common.cli import UserError
-from model_registry import evaluation
-from model_registry.dataset import ManifestRow
-from model_registry.embeddings import Embeddings
-from model_registry.evaluation import Evaluation
-from model_registry.head import export, fit_head
-from model_registry.rehearsal import Recipe
-from model_registry.training import Trained
-from model_registry.verification import SAMPLE, may_be, require_registered
+from model_registry.data.content import content_hash
+from model_registry.data.dataset import ManifestRow
+from model_registry.network.embeddings import Embeddings
+from model_registry.training import evaluation
+from model_registry.training.evaluation import Evaluation
+from model_registry.training.head import export, fit_head
+from model_registry.training.rehearsal import Recipe
+from model_registry.training.training import Trained
+from model_registry.versions.verification import SAMPLE, may_be, require_registered
 
 VERSION = cast("Any", SimpleNamespace(version="2", run_id="run", name="model"))
 TARGETS = np.array([0, 1] * 5)
@@ -56,7 +57,7 @@ def test_a_third_class_excuses_nothing() -> None:
 
 @pytest.fixture
 def known(tmp_path: Path) -> Embeddings:
-    return Embeddings(tmp_path / "cache.sqlite")
+    return Embeddings(tmp_path / "cache.sqlite", content_hash)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_a_sample_goes_through_the_whole_graph(
         asked.extend(files)
         return evaluation.evaluate(model, files, [0] * len(files), "")
 
-    monkeypatch.setattr("model_registry.verification.evaluate", evaluate)
+    monkeypatch.setattr("model_registry.versions.verification.evaluate", evaluate)
     assert require_registered(registry, VERSION, trained, tmp_path, known) is trained.model
     assert len(asked) == len(set(asked)) == SAMPLE
     assert (asked[0].name, asked[-1].name) == ("0.png", "11.png")
@@ -106,9 +107,9 @@ def test_another_graph_is_refused(trained: Trained, known: Embeddings, tmp_path:
 def test_embeddings_of_another_picture_are_noticed(trained: Trained, files: list[Path], tmp_path: Path) -> None:
     """As if a service had stored something else under the names of this network."""
     registry = MagicMock(**{"load.return_value": trained.model})
-    mixed_up = Embeddings(tmp_path / "other.sqlite")
+    mixed_up = Embeddings(tmp_path / "other.sqlite", content_hash)
     vectors = mixed_up.of(files)[::-1]
-    wrong = Embeddings(tmp_path / "other.sqlite")
+    wrong = Embeddings(tmp_path / "other.sqlite", content_hash)
     wrong.add_streamed({file: (wrong.content_hash(file), vector) for file, vector in zip(files, vectors, strict=True)})
     with pytest.raises(UserError, match=r"version 2 answers .*\.png otherwise than was measured"):
         require_registered(registry, VERSION, trained, tmp_path, wrong)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common.embeddings import FloatArray
-from model_registry.weights import MAGIC, PROTOCOL, UnsafeWeights, read_weights, sha256_of, weights_file
+from model_registry.network.weights import MAGIC, PROTOCOL, UnsafeWeights, read_weights, sha256_of, weights_file
 
 
 class FloatStorage:

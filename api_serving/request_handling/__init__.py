@@ -1,0 +1,1 @@
+"""What a request passes through on its way to an answer."""

@@ -1,0 +1,1 @@
+"""What both services ask: the prediction API and the target database."""

@@ -1,0 +1,1 @@
+"""From prediction rows to alarms."""

@@ -1,0 +1,143 @@
+"""Turns a batch into stored outcomes, however often the API, the database or the broker is away meanwhile."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+from common.network import BrokerAway
+from common.rows import CargoRow
+from common.service import Health
+from dashboard_stream import metrics
+from dashboard_stream.clients.prediction_api import Answer, ApiAway, Refusal, TryLater
+from dashboard_stream.clients.stopping import Stopped, unless_stopped
+from dashboard_stream.clients.target_database import DatabaseAway
+from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
+from dashboard_stream.subscriber.prediction_store import RowsRefused
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
+
+
+class Api(Protocol):
+    """See `PredictionApi`."""
+
+    def predict(self, rows: Sequence[CargoRow]) -> list[Answer | Refusal | TryLater]:
+        """One result a row, in order. Raises `ApiAway`."""
+
+
+class Store(Protocol):
+    """See `PredictionStore`."""
+
+    def news(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Those letters that are to be recorded. Raises `DatabaseAway`."""
+
+    def write(self, predictions: Sequence[Prediction], letters: Sequence[DeadLetter]) -> set[int]:
+        """Store outcomes in one transaction. Raises `DatabaseAway`, `RowsRefused`."""
+
+
+class Letters(Protocol):
+    """See `DeadLetterTopic`."""
+
+    def produce(self, letters: Sequence[DeadLetter]) -> None:
+        """Return once the broker has them. Raises `BrokerAway`."""
+
+
+class Place(Protocol):
+    """See `TopicReader`."""
+
+    def hold(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
+        """Wait without reading on; the partitions that are still ours. Raises `BrokerAway`."""
+
+
+class Processor:
+    """`process` returns once every message of the batch that is still ours has its outcome in the database."""
+
+    def __init__(
+        self, api: Api, store: Store, letters: Letters, place: Place, health: Health, stop: threading.Event
+    ) -> None:
+        self._api, self._store, self._letters, self._place = api, store, letters, place
+        self._health, self._stop = health, stop
+
+    def process(self, batch: Batch) -> None:
+        """Predict and store. Messages of partitions that were taken away meanwhile are dropped from the batch.
+
+        Raises `Stopped`. Nothing is committed to Kafka here: that is the caller's next step.
+        """
+        metrics.BATCH_ROWS.observe(len(batch))
+        while len(batch):
+            self._insist(lambda: self._predict(batch), batch)
+            try:
+                self._insist(lambda: self._record(batch), batch)
+                return
+            except RowsRefused as refused:
+                for item in batch.items:
+                    if item.row and item.row.id in refused.reasons:
+                        item.refuse("refused by the database", refused.reasons[item.row.id])
+
+    def _predict(self, batch: Batch) -> None:
+        pending = batch.pending()
+        if not pending:
+            return
+        rows = [row for _, row in pending]
+        answers = self._unless_stopped(lambda: self._api.predict(rows))
+        predicted_at = datetime.now(UTC)
+        postponed = ""
+        for (item, row), answer in zip(pending, answers, strict=True):
+            if isinstance(answer, Answer):
+                item.outcome = Prediction(row, **dict(answer), predicted_at=predicted_at)
+            elif isinstance(answer, Refusal):
+                item.refuse("refused by the API", answer.reason)
+            else:
+                postponed = answer.reason
+        if postponed:
+            raise ApiAway(postponed)
+        self._health.has("api")
+
+    def _record(self, batch: Batch) -> None:
+        predictions = batch.predictions()
+        letters = self._store.news(batch.dead_letters())
+        # First the topic, then the database: a letter that the database knows is never produced again.
+        self._unless_stopped(lambda: self._letters.produce(letters))
+        new = self._store.write(predictions, letters)
+        self._health.has("database")
+        for prediction in predictions:
+            if prediction.row.id in new:
+                metrics.PREDICTIONS.labels(prediction.class_name).inc()
+                metrics.LATENCY.observe((prediction.predicted_at - prediction.row.timestamp).total_seconds())
+        for letter in letters:
+            metrics.DEAD_LETTERS.labels(letter.kind).inc()
+            log.warning("dead letter: %s, row %s: %s", letter.message.place(), letter.id, letter.reason)
+
+    def _insist(self, work: Callable[[], None], batch: Batch) -> None:
+        """Repeat `work` until nothing that it needs is away, or nothing of the batch is left."""
+        wait_s = FIRST_WAIT_S
+        while len(batch):
+            if self._stop.is_set():
+                raise Stopped
+            self._health.beat()
+            try:
+                work()
+                return
+            except ApiAway as away:
+                self._lacks("api", away)
+            except DatabaseAway as away:
+                self._lacks("database", away)
+            except BrokerAway as away:
+                self._lacks("broker", away)
+            try:
+                batch.keep(self._place.hold(wait_s, batch.first_offsets(), batch.next_offsets()))
+            except BrokerAway:
+                # The consumer had to be given up, and with it the place behind this batch.
+                batch.keep(set())
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+    def _unless_stopped(self, work: Callable[[], T]) -> T:
+        return unless_stopped(work, self._stop, self._health.beat)
+
+    def _lacks(self, part: str, away: Exception) -> None:
+        metrics.WAITS.labels(part).inc()
+        self._health.lacks(part, str(away))

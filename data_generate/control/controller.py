@@ -1,0 +1,73 @@
+"""What the stream looks at between rows: commands to take up, and labels to deliver."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from common.cli import UserError
+from common.service import Health
+from data_generate.control import commands, labels
+from data_generate.control.commands import Command, Settlement, State
+from data_generate.control.stream_settings import Rules, Steering
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+LOOK_EVERY_S = 0.5
+
+
+class Database(Protocol):
+    """See `SourceDatabase`."""
+
+    def transaction(self, work: Callable[[Any], T]) -> T:
+        """Do `work` with a cursor, again and again until it is committed."""
+
+
+class Helm:
+    """Holds no state that is not in the database: what holds is what the applied commands make of the settings.
+
+    So a restart goes on as before, and several generators on one database follow the same commands.
+    """
+
+    def __init__(self, database: Database, rules: Rules, health: Health) -> None:
+        self._database, self._rules, self._health = database, rules, health
+        self._steering = rules.settings
+        self._next_look_s = 0.0
+
+    def steering(self, elapsed_s: float) -> Steering:
+        """What holds now; looks at the database twice a second at most."""
+        if elapsed_s >= self._next_look_s:
+            full = self._look()
+            self._next_look_s = elapsed_s + (0.0 if full else LOOK_EVERY_S)
+        return self._steering
+
+    def _look(self) -> bool:
+        """Take up what is pending and deliver a batch of labels; whether that was a full one."""
+
+        def read(cursor: Any) -> tuple[list[Command], list[Command], bool]:
+            return commands.latest_applied(cursor), commands.pending(cursor), labels.any_due(cursor)
+
+        applied, pending, labels_due = self._database.transaction(read)
+        if pending:
+            applied += self._settle(applied, pending)
+        steering, problems = self._rules.follow(applied)
+        self._health.note("steering", "; ".join(problems) or None)
+        if steering != self._steering:
+            log.info("from now on: %s, as generator_command says; `reset` goes back to the settings", steering)
+        self._steering = steering
+        return labels_due and self._database.transaction(labels.deliver) == labels.DELIVERED_AT_ONCE
+
+    def _settle(self, applied: list[Command], pending: list[Command]) -> list[Command]:
+        """Note what comes of the pending commands; returns those that are applied."""
+        steering, _ = self._rules.follow(applied)
+        obeyed, settlements = [], []
+        for command in pending:
+            try:
+                steering = self._rules.obey(steering, command)
+                obeyed.append(command)
+                settlements.append(Settlement(command.id, State.applied, str(steering)))
+            except UserError as error:
+                settlements.append(Settlement(command.id, State.refused, str(error)))
+            log.info("command %d (%s %s): %s", command.id, command.command, command.argument, settlements[-1].state)
+        self._database.transaction(lambda cursor: commands.settle(cursor, settlements))
+        return obeyed

@@ -1,0 +1,89 @@
+"""How the stream runs, and what each command makes of that. Nothing here touches the database."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from common.cli import UserError
+from data_generate.control.commands import Command, Kind
+from data_generate.control.labels import describe_labels, parse_labels
+from data_generate.rows.mixes import Mix, Schedule, parse_mix
+from data_generate.settings import HIGHEST_RATE
+
+Know = Callable[[Mix], None]
+"""Makes sure that every data set of a mix can be picked from; `UserError` says which cannot and what to do."""
+
+
+@dataclass(frozen=True)
+class Steering:
+    """What holds now."""
+
+    rate: float
+    """Rows a second; 0 = the stream ends after its burst."""
+    schedule: Schedule
+    label_delay_s: float | None = 0.0
+    """Seconds from a row to its label: 0 = with the row, None = never."""
+    paused: bool = False
+
+    def __str__(self) -> str:
+        mix = ",".join(f"{name}={fraction:g}" for name, fraction in self.schedule.mixes[0].items())
+        origin = mix if len(self.schedule.mixes) == 1 else "data sets by the schedule"
+        state = "paused; else " if self.paused else ""
+        return f"{state}{self.rate:g} rows/s, {origin}, {describe_labels(self.label_delay_s)}"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What `reset` goes back to, and what a `mix` is checked by; without `know` there are no mixes and no labels."""
+
+    settings: Steering
+    know: Know | None
+
+    def obey(self, steering: Steering, command: Command) -> Steering:
+        """What holds after `command`. `UserError` says what is allowed instead."""
+        try:
+            kind = Kind(command.command.strip())
+        except ValueError:
+            allowed = ", ".join(Kind) if self.know else "rate, pause, resume, reset"
+            raise UserError(f"there is no command {command.command!r}. Allowed: {allowed}.") from None
+        argument = command.argument.strip()
+        if kind in {Kind.pause, Kind.resume, Kind.reset}:
+            if argument:
+                raise UserError(f"{kind} takes no argument, but {argument!r} was given. Ask for {kind} alone.")
+            return self.settings if kind is Kind.reset else replace(steering, paused=kind is Kind.pause)
+        if kind is Kind.rate:
+            return replace(steering, rate=_parse_rate(argument))
+        if self.know is None:
+            raise UserError(
+                f"{kind} is for the table cargo, and this generator fills another. Allowed: rate, pause, resume, reset."
+            )
+        if kind is Kind.labels:
+            return replace(steering, label_delay_s=parse_labels(argument))
+        mix = parse_mix(argument)
+        self.know(mix)
+        return replace(steering, schedule=Schedule((0.0,), (mix,)))
+
+    def follow(self, applied: Iterable[Command]) -> tuple[Steering, list[str]]:
+        """What holds after commands that were applied before, in the order of their ids; and those it cannot follow.
+
+        Such a command was right when it was applied; since then a manifest went, or the table is another.
+        """
+        steering, problems = self.settings, []
+        for command in sorted(applied, key=lambda each: each.id):
+            try:
+                steering = self.obey(steering, command)
+            except UserError as error:
+                problems.append(f"command {command.id} ({command.command} {command.argument}): {error}")
+        return steering, problems
+
+
+def _parse_rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    # So written that nan is refused too.
+    if not 0 < rate <= HIGHEST_RATE:
+        raise UserError(
+            f"rate {text!r} is none. Give rows a second, more than 0 and at most {HIGHEST_RATE:g}; to stop: pause."
+        )
+    return rate

@@ -1,0 +1,1 @@
+"""From the manifests to rows."""

@@ -1,0 +1,1 @@
+"""From rows to the source table, at the wanted rate."""

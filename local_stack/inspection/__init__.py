@@ -1,0 +1,1 @@
+"""Looks at what runs: states, links of the chain, the machine."""

@@ -1,0 +1,1 @@
+"""From labelled rows to images for training and held-out ones."""

@@ -1,0 +1,1 @@
+"""From embeddings to one graph with its figures."""

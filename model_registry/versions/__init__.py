@@ -1,0 +1,1 @@
+"""From a graph to a version in the registry, checked, promoted and rebuilt."""
