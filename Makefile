@@ -19,9 +19,12 @@ ifneq ($(TUESDAY_DIR),)
 export TUESDAY_DIR := $(abspath $(TUESDAY_DIR))
 endif
 
+##@ Start here
+
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9%-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "%s%s\n", gap, substr($$0, 5); gap = "\n"} \
+		/^[a-z0-9%-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.installed: requirements/development.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or newer is needed. Name one: make PYTHON=python3.12 …")'
@@ -34,14 +37,16 @@ $(VENV)/.installed: requirements/development.txt pyproject.toml
 .PHONY: setup
 setup: $(VENV)/.installed jars ## Install all that the stack needs: Python packages, Maven, Kafka's jars
 
+.PHONY: demo
+demo: setup ## Start everything, watch the data drift and the model repair itself (STORY=0: only watch; DURATION=90)
+	@$(STACK) demo $(if $(filter 0,$(STORY)),--no-story) $(if $(DURATION),--duration $(DURATION))
+
+##@ Local stack
+
 .PHONY: jars
 jars: ## Fetch Kafka's and Debezium's jars, pinned and checked
 	@test -d kafka/jars || sh local_stack/processes/install-maven.sh
 	@sh kafka/fetch-jars.sh
-
-.PHONY: demo
-demo: setup ## Start everything, watch the data drift and the model repair itself (STORY=0: only watch; DURATION=90)
-	@$(STACK) demo $(if $(filter 0,$(STORY)),--no-story) $(if $(DURATION),--duration $(DURATION))
 
 .PHONY: up-local
 up-local: setup ## Start everything in the background
@@ -55,9 +60,11 @@ down-local: setup ## Stop everything; the state is kept
 clean-local: setup ## Stop everything and remove its state
 	@$(STACK) clean
 
-.PHONY: status
-status: setup ## Show what each service is doing
-	@$(STACK) status
+.PHONY: sample-data
+sample-data: setup ## For the local stack: make the sample images, their corrupted copies and the manifests
+	@$(STACK) images
+
+##@ Containers
 
 # An image has no checkout that could tell.
 up up-%: export MODEL_REGISTRY_CODE_COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null)
@@ -78,6 +85,25 @@ down: ## Stop and remove the containers; all data is kept
 clean: ## Stop and remove the containers and all their data
 	@$(COMPOSE) down --remove-orphans --volumes
 
+##@ Look inside
+
+.PHONY: status
+status: setup ## Show what each service is doing
+	@$(STACK) status
+
+.PHONY: doctor
+doctor: setup ## Say which link of the chain is broken and what to do
+	@$(STACK) doctor
+
+.PHONY: logs
+logs: ## Follow a service's log (S=name), of its container or else of the local stack
+	@if [ -n "$$($(COMPOSE) ps -aq $(S) 2>/dev/null)" ]; then $(COMPOSE) logs -f --tail 100 $(S); \
+	else $(MAKE) --no-print-directory logs-local; fi
+
+.PHONY: logs-local
+logs-local: setup ## Follow a service's log in the local stack (S=name)
+	@$(STACK) logs $(S)
+
 .PHONY: psql-source
 psql-source: ## A session in the container of the source database
 	@$(COMPOSE) exec postgres-server psql -U myuser -d mydatabase
@@ -90,22 +116,7 @@ psql-target: ## A session in the container of the target database
 topics: ## List the topics of the broker's container
 	@$(COMPOSE) exec -e KAFKA_HEAP_OPTS=-Xmx128m broker /opt/kafka/bin/kafka-topics.sh --bootstrap-server 127.0.0.1:29092 --list
 
-.PHONY: logs
-logs: ## Follow a service's log (S=name), of its container or else of the local stack
-	@if [ -n "$$($(COMPOSE) ps -aq $(S) 2>/dev/null)" ]; then $(COMPOSE) logs -f --tail 100 $(S); \
-	else $(MAKE) --no-print-directory logs-local; fi
-
-.PHONY: logs-local
-logs-local: setup ## Follow a service's log in the local stack (S=name)
-	@$(STACK) logs $(S)
-
-.PHONY: doctor
-doctor: setup ## Say which link of the chain is broken and what to do
-	@$(STACK) doctor
-
-.PHONY: sample-data
-sample-data: setup ## For the local stack: make the sample images, their corrupted copies and the manifests
-	@$(STACK) images
+##@ Models
 
 .PHONY: train
 train: setup ## Train and register a version (STRATEGY=balanced_margin BUDGET=0.2 SEED=0)
@@ -129,14 +140,20 @@ history: setup ## Show which version served when, who brought it there, and why
 reproduce: setup ## Rebuild a registered version from its record and compare (VERSION=2)
 	@$(BIN)/python -m model_registry.reproduce --version $(or $(VERSION),$(error say which: make reproduce VERSION=2))
 
+##@ Development
+
 .PHONY: lint
-lint: setup ## ruff and mypy --strict
+lint: $(VENV)/.installed ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.PHONY: test-quick
+test-quick: lint ## Linters, unit and property tests: no service, no Java, at most a minute and a half
+	$(BIN)/pytest -m 'not services' --ignore=tests/integration --ignore=tests/e2e --numprocesses=auto
+
 .PHONY: test
-test: lint ## Everything: linters, unit, integration and end-to-end tests
+test: setup lint ## Everything: linters, unit, integration and end-to-end tests
 	$(BIN)/pytest
 
 .PHONY: pins

@@ -1,0 +1,1 @@
+"""Measurements of the running platform, each beside what one would otherwise use. Nothing imports them."""
