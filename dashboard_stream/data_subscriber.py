@@ -8,10 +8,11 @@ from collections.abc import Callable
 import typer
 
 from common.cli import run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
 from common.network import BrokerAway
-from common.service import Health, serve_health, stop_event
+from common.service import Health, stop_event
 from common.waiting import Backoff
 from dashboard_stream.api_client import ApiAway, PredictionApi
 from dashboard_stream.batch_size import BatchSize

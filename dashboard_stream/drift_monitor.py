@@ -6,8 +6,9 @@ import threading
 import typer
 
 from common.cli import run
+from common.health_server import serve_health
 from common.logs import configure_logging
-from common.service import Health, serve_health, stop_event
+from common.service import Health, stop_event
 from common.waiting import Backoff
 from dashboard_stream.api_client import ApiAway
 from dashboard_stream.drift_counting import DriftCounter

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import UserError, run
+from common.health_server import serve_health
 from common.logs import configure_logging
-from common.service import Health, serve_health, stop_event
+from common.service import Health, stop_event
 from data_generate.back_pressure import BackPressure
 from data_generate.helm import Helm
 from data_generate.manifests import Manifest, read_manifest

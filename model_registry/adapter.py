@@ -15,10 +15,11 @@ import psycopg2
 import typer
 
 from common.cli import UserError, run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.names import MODEL_NAME
 from common.postgres import Connection, connect
-from common.service import Health, serve_health, stop_event
+from common.service import Health, stop_event
 from common.waiting import Backoff
 from model_registry.adaptation import only_run
 from model_registry.champion_look import RegistryAway, look

@@ -11,9 +11,10 @@ import threading
 import typer
 
 from common.cli import run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.names import MODEL_NAME
-from common.service import Health, serve_health, stop_event
+from common.service import Health, stop_event
 from common.waiting import Backoff
 from model_registry.champion_look import RegistryAway, look
 from model_registry.settings import Settings

@@ -1,58 +1,13 @@
 """What a worker tells about itself."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from common.cli import UserError
-from common.service import Health, serve_health
+from common.service import Health
 from common.waiting import retrying, wait_until
-
-
-@pytest.fixture
-def health() -> Health:
-    return Health()
-
-
-@pytest.fixture
-def address(health: Health) -> Iterator[str]:
-    server = serve_health(health, "127.0.0.1", 0)
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_ready_says_what_is_missing(health: Health, address: str) -> None:
-    health.lacks("broker", "refused")
-    answer = httpx.get(f"{address}/readyz")
-    assert (answer.status_code, answer.json()["missing"]) == (503, {"broker": "refused"})
-    health.has("broker")
-    assert httpx.get(f"{address}/readyz").status_code == 200
-
-
-def test_metrics_and_unknown_paths(address: str) -> None:
-    assert "python_info" in httpx.get(f"{address}/metrics").text
-    assert httpx.get(f"{address}/").status_code == 404
-
-
-def test_a_service_serves_more_of_its_own(health: Health) -> None:
-    told: list[tuple[bool, dict[str, Any]]] = [(True, {"open": 3}), (False, {"reason": "no broker"})]
-    answers = iter(told)
-    server = serve_health(health, "127.0.0.1", 0, {"/stream": lambda: next(answers)})
-    address = f"http://127.0.0.1:{server.server_port}"
-    try:
-        good, bad = (httpx.get(f"{address}/stream") for _ in range(2))
-        assert (good.status_code, good.json()["open"]) == (200, 3)
-        assert (bad.status_code, bad.json()["reason"]) == (503, "no broker")
-        assert "/stream" in httpx.get(f"{address}/").text
-        assert httpx.get(f"{address}/livez").status_code == 200
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_loop_that_stands_still_is_not_live() -> None:
