@@ -9,14 +9,14 @@ from common.cli import run
 from common.health_server import serve_health
 from common.logs import configure_logging
 from common.service import Health, stop_event
-from common.waiting import Backoff
+from common.waiting import Stopped, retry_until_stopped
 from dashboard_stream.api_client import ApiAway
 from dashboard_stream.drift_counting import DriftCounter
 from dashboard_stream.drift_reference import Reference, ReferenceApi
 from dashboard_stream.drift_store import DriftStore
 from dashboard_stream.settings import Settings
-from dashboard_stream.stopping import Stopped, unless_stopped
-from dashboard_stream.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.stopping import unless_stopped
+from dashboard_stream.target_database import TargetDatabase
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
@@ -34,25 +34,20 @@ class InterruptibleReferences:
 
 
 def watch(counter: DriftCounter, health: Health, stop: threading.Event, poll_s: float) -> None:
-    """Count until told to stop. What is away is waited for; predictions lie in the database meanwhile."""
-    backoff = Backoff(stop)
-    while not stop.is_set():
-        health.beat()
+    """Count until told to stop: `Stopped`. What is away is waited for; predictions lie in the database meanwhile."""
+
+    def turn() -> bool:
         try:
             more = counter.turn()
-        except DatabaseAway as away:
-            health.lacks("database", str(away))
-            backoff.pause()
-            continue
-        except ApiAway as away:
+        except ApiAway:
             health.has("database")
-            health.lacks("api", str(away))
-            backoff.pause()
-            continue
+            raise
         health.has("database")
         health.has("api")
-        backoff.reset()
-        if not more:
+        return more
+
+    while True:
+        if not retry_until_stopped(turn, health, stop):
             stop.wait(poll_s)
 
 

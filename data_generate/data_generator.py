@@ -12,13 +12,14 @@ from common.cli import UserError, run
 from common.health_server import serve_health
 from common.logs import configure_logging
 from common.service import Health, stop_event
+from common.waiting import Stopped
 from data_generate.back_pressure import BackPressure
 from data_generate.helm import Helm
 from data_generate.manifests import Manifest, read_manifest
 from data_generate.mixes import Mix, Schedule, parse_mix, parse_schedule
 from data_generate.row_sources import CargoRows, IrisRows
 from data_generate.settings import Settings
-from data_generate.source_database import SourceDatabase, Stopped
+from data_generate.source_database import SourceDatabase
 from data_generate.steering import Rules, Steering
 from data_generate.stream import INSERTED, Stream
 

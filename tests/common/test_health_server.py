@@ -40,7 +40,7 @@ class Connections:
     """Connections that send at most a part of a request."""
 
     def __init__(self, server: HealthServer, stack: ExitStack) -> None:
-        self._address, self._stack = server.server_address, stack
+        self._address, self._stack = ("127.0.0.1", server.server_port), stack
         self._open: list[socket.socket] = []
 
     def open(self, count: int, sent: bytes = b"") -> None:
