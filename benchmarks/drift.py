@@ -25,7 +25,7 @@ from common.paths import IMAGE_ROOT
 from dashboard_stream.drift.checks import Detectors
 from dashboard_stream.drift.window import Predicted, Window
 from dashboard_stream.settings import Settings as StreamSettings
-from model_registry.compare_strategies import paired_images
+from model_registry.comparison.paired_images import paired_images
 from model_registry.settings import Settings as RegistrySettings
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)

@@ -2,9 +2,13 @@
 
 import socket
 
+from common.waiting import Away
 
-class BrokerAway(Exception):
+
+class BrokerAway(Away):
     """No broker answers now; the same work may succeed later."""
+
+    part = "broker"
 
 
 def servers_that_listen(bootstrap_servers: str) -> list[str]:

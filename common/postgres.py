@@ -11,7 +11,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from common.cli import UserError
-from common.waiting import STARTUP_TIMEOUT_S, retrying
+from common.waiting import STARTUP_TIMEOUT_S, retry_for
 
 __all__ = ["Connection", "Role", "apply_roles", "apply_schema", "connect", "describe"]
 
@@ -42,22 +42,21 @@ def connect(url: str, application: str, timeout_s: float = STARTUP_TIMEOUT_S) ->
     Keepalives and `tcp_user_timeout` end a connection whose server vanished within about 10 s instead of hours.
     """
     try:
-        for attempt in retrying(f"database {describe(url)}", psycopg2.OperationalError, timeout_s):
-            with attempt:
-                return psycopg2.connect(
-                    url,
-                    application_name=application,
-                    connect_timeout=5,
-                    keepalives_idle=5,
-                    keepalives_interval=2,
-                    keepalives_count=3,
-                    tcp_user_timeout=10000,
-                )
+        connection: Connection = retry_for(timeout_s, f"database {describe(url)}", psycopg2.OperationalError)(
+            psycopg2.connect,
+            url,
+            application_name=application,
+            connect_timeout=5,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=10000,
+        )
+        return connection
     except psycopg2.OperationalError as error:
         raise UserError(
             f"database {describe(url)} cannot be reached: {str(error).strip()}. Start it, or set the address."
         ) from error
-    raise AssertionError("retrying either returns or raises")
 
 
 def apply_schema(connection: Connection, schema: Path) -> None:

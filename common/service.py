@@ -1,18 +1,12 @@
-"""What every long-running worker has: a clean stop, a heartbeat file, and /livez, /readyz, /metrics over HTTP."""
+"""What every long-running worker has: a clean stop, a heartbeat file, and what it tells on /livez and /readyz."""
 
-import json
 import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
-
-from prometheus_client import make_wsgi_app
-
-from common.cli import UserError
 
 log = logging.getLogger(__name__)
 
@@ -75,39 +69,6 @@ class Health:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether nothing is missing, and what is; `notes` where there are any."""
-        return not self._missing, {"missing": self._missing, **({"notes": self._notes} if self._notes else {})}
-
-
-class _QuietHandler(WSGIRequestHandler):
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Probes every second are not worth a log line each."""
-
-
-def serve_health(health: Health, host: str, port: int, routes: Mapping[str, Probe] | None = None) -> WSGIServer:
-    """Serve `/livez`, `/readyz`, `/metrics` and `routes` from a daemon thread; `server_port` tells the real port.
-
-    One request is answered at a time: a probe that waits lets the others wait.
-    """
-    metrics = make_wsgi_app()
-    probes: dict[str, Probe] = {"/livez": health.live, "/readyz": health.ready, **(routes or {})}
-
-    def app(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        path = environ.get("PATH_INFO", "")
-        if path == "/metrics":
-            body: Iterable[bytes] = metrics(environ, start_response)
-            return body
-        if path not in probes:
-            start_response("404 Not Found", [("Content-Type", "text/plain")])
-            return [f"try {', '.join(probes)} or /metrics\n".encode()]
-        good, detail = probes[path]()
-        start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
-        return [json.dumps({"status": "ok" if good else "unavailable", **detail}).encode() + b"\n"]
-
-    try:
-        server = make_server(host, port, app, handler_class=_QuietHandler)
-    except OSError as error:
-        raise UserError(
-            f"the health port {host}:{port} cannot be opened ({error.strerror}). Stop what holds it, or set another."
-        ) from error
-    threading.Thread(target=server.serve_forever, name="health", daemon=True).start()
-    return server
+        with self._changing:
+            missing, notes = self._missing, self._notes
+        return not missing, {"missing": missing, **({"notes": notes} if notes else {})}

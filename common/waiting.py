@@ -1,14 +1,25 @@
-"""Bounded waiting: for a service that is not up yet, and for a condition that must come true."""
+"""Waiting for a service or a condition, bounded by a time or by a stop, and the growing pauses between attempts."""
 
 import logging
 import threading
-import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NoReturn, TypeVar, cast
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_not_result,
+    sleep_using_event,
+    stop_after_delay,
+    wait_exponential,
+    wait_fixed,
+    wait_random,
+)
+from tenacity.wait import wait_base
 
 from common.cli import UserError
+from common.service import Health
 
 T = TypeVar("T")
 
@@ -16,9 +27,41 @@ log = logging.getLogger(__name__)
 
 STARTUP_TIMEOUT_S = 180.0
 """How long a service waits for another one at start: longer than a cold start of the whole stack on two cores."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+JITTER_S = 0.1
+"""Added at random to each pause, so that those who lost the same service do not all come back at once."""
 
 
-def retrying(what: str, on: type[Exception] | tuple[type[Exception], ...], timeout_s: float) -> Retrying:
+class Away(Exception):
+    """A part that work needs cannot serve now; the same work may succeed later."""
+
+    part: str
+    """What `/readyz` calls it."""
+
+
+class Stopped(Exception):
+    """The worker was told to stop; what it has in hand stays undone."""
+
+
+class RetrySchedule:
+    """Pauses after failures in a row: they double from `first_s` to `longest_s`."""
+
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        self._pauses = wait_exponential(multiplier=first_s, max=longest_s)
+        self.reset()
+
+    def failed(self) -> float:
+        """Count a failure; return the seconds from it to the next attempt."""
+        pause_s = self._pauses(self._attempts)
+        self._attempts.prepare_for_next_attempt()
+        return pause_s
+
+    def reset(self) -> None:
+        """Call after a success: the next pause is short again."""
+        self._attempts = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
+
+
+def retry_for(timeout_s: float, what: str, on: type[Exception]) -> Retrying:
     """Retry a call while it raises `on`, pausing 0.2 to 2 s; the last error is raised after `timeout_s`."""
 
     def say(state: RetryCallState) -> None:
@@ -28,36 +71,55 @@ def retrying(what: str, on: type[Exception] | tuple[type[Exception], ...], timeo
 
     return Retrying(
         retry=retry_if_exception_type(on),
-        wait=wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.1),
+        wait=_jittered(2.0),
         stop=stop_after_delay(timeout_s),
         before_sleep=say,
         reraise=True,
     )
 
 
+def retry_until_stopped(
+    work: Callable[[], T], health: Health, stop: threading.Event, pause: Callable[[float], None] | None = None
+) -> T:
+    """Call `work` until nothing that it needs is `Away`, and return what it returns. `Stopped` when `stop` is set.
+
+    Pauses 0.2 to 5 s, in which `stop` is heard unless `pause` is given. `health` beats at each attempt and lacks what
+    is away; what is there again is for `work` or its caller to say.
+    """
+
+    def begin(state: RetryCallState) -> None:
+        if stop.is_set():
+            raise Stopped
+        health.beat()
+
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Away):
+            health.lacks(error.part, str(error))
+
+    return Retrying(
+        retry=retry_if_exception_type(Away),
+        wait=_jittered(LONGEST_PAUSE_S),
+        sleep=pause or sleep_using_event(stop),
+        before=begin,
+        before_sleep=say,
+    )(work)
+
+
 def wait_until(check: Callable[[], T | None], what: str, timeout_s: float, interval_s: float = 0.2) -> T:
     """Poll `check` until it returns something true, and return that; after `timeout_s` a `UserError` names `what`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        if result := check():
-            return result
-        if time.monotonic() >= deadline:
-            raise UserError(f"{what}: not so after {timeout_s:g} s")
-        time.sleep(interval_s)
+
+    def give_up(state: RetryCallState) -> NoReturn:
+        raise UserError(f"{what}: not so after {timeout_s:g} s")
+
+    polling = Retrying(
+        retry=retry_if_not_result(bool),
+        wait=wait_fixed(interval_s),
+        stop=stop_after_delay(timeout_s),
+        retry_error_callback=give_up,
+    )
+    return cast("T", polling(check))
 
 
-class Backoff:
-    """Pauses between attempts: they double from `first_s` to `longest_s`, and end early when `stop` is set."""
-
-    def __init__(self, stop: threading.Event, first_s: float = 0.2, longest_s: float = 5.0) -> None:
-        self._stop, self._first_s, self._longest_s = stop, first_s, longest_s
-        self._next_s = first_s
-
-    def pause(self) -> None:
-        """Wait until the next attempt is due."""
-        self._stop.wait(self._next_s)
-        self._next_s = min(2 * self._next_s, self._longest_s)
-
-    def reset(self) -> None:
-        """Call after a success: the next pause is short again."""
-        self._next_s = self._first_s
+def _jittered(longest_s: float) -> wait_base:
+    return wait_exponential(multiplier=FIRST_PAUSE_S, max=longest_s) + wait_random(0, JITTER_S)

@@ -8,10 +8,11 @@ import psycopg2
 import typer
 
 from common.cli import UserError, run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.postgres import Role, apply_roles, apply_schema, connect, describe
 from common.secret_files import read_secret
-from common.service import Health, serve_health, stop_event
+from common.service import Health, stop_event
 from common.waiting import STARTUP_TIMEOUT_S
 from connect_reconciler.settings import Settings
 

@@ -10,14 +10,15 @@ from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
 from common.cli import run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.names import SINK_CONNECTOR
 from common.network import BrokerAway
-from common.service import Health, serve_health, stop_event
-from common.waiting import Backoff
+from common.service import Health, stop_event
+from common.waiting import LONGEST_PAUSE_S, RetrySchedule
 from connect_reconciler.connect_client import ConnectClient, ConnectorStatus, ConnectUnavailable
 from connect_reconciler.connector_files import wanted_connectors
-from connect_reconciler.restarts import RestartBudget
+from connect_reconciler.restarts import RestartLimit
 from connect_reconciler.settings import Settings
 from connect_reconciler.sink_mender import SinkMender, TargetAway
 from connect_reconciler.topics import ensure_topics
@@ -48,7 +49,7 @@ class Reconciler:
         self._wanted = wanted
         self._health = health
         self._sink = sink
-        self._budgets = {name: RestartBudget(settings.restarts, settings.restart_window_s) for name in wanted}
+        self._limits = {name: RestartLimit(settings.restarts, settings.restart_window_s) for name in wanted}
         self._topics_checked: float | None = None
 
     def turn(self, now: float) -> bool:
@@ -90,13 +91,13 @@ class Reconciler:
     def _check_connector(
         self, name: str, config: Mapping[str, str], status: ConnectorStatus | None, now: float
     ) -> None:
-        budget = self._budgets[name]
+        restarts = self._limits[name]
         if status is not None and status.running and status.config == config:
-            budget.seen_running(now)
+            restarts.seen_running(now)
             GIVEN_UP.labels(name).set(0)
             self._health.has(name)
             return
-        budget.seen_down()
+        restarts.seen_down()
         if status is None or status.config != config:
             self._connect.put_config(name, config)
             log.info("%s %s", "created" if status is None else "set back", name)
@@ -107,30 +108,30 @@ class Reconciler:
             log.info("resumed %s", name)
             self._health.lacks(name, f"was {status.state}, now resumed")
         elif status.failed:
-            self._mend(name, status.cause, budget, now)
+            self._mend(name, status.cause, restarts, now)
         else:
             self._health.lacks(name, f"{status.state}, tasks {list(status.task_states)}")
 
-    def _mend(self, name: str, cause: str, budget: RestartBudget, now: float) -> None:
-        given_up = budget.exhausted(now)
+    def _mend(self, name: str, cause: str, restarts: RestartLimit, now: float) -> None:
+        given_up = restarts.exhausted(now)
         GIVEN_UP.labels(name).set(given_up)
         if given_up:
             cause = f"restarted {self._settings.restarts} times in vain; next try later: {cause}"
         self._health.lacks(name, cause)
-        if not budget.may_restart(now):
+        if not restarts.may_restart(now):
             return
         if name != SINK_CONNECTOR:
-            budget.restarted(now)
+            restarts.restarted(now)
             RESTARTS.labels(name).inc()
             log.warning("restarting %s: %s", name, cause)
             self._connect.restart_failed(name)
             return
         # While the target is away no restart is spent: its outage may be long, and the sink is back at once after it.
         self._sink.check_target()
-        budget.restarted(now)
+        restarts.restarted(now)
         RESTARTS.labels(name).inc()
         if self._sink.mend(cause):
-            budget.progressed()
+            restarts.progressed()
 
 
 @app.command()
@@ -147,13 +148,13 @@ def main() -> None:
     client = ConnectClient(settings.connect_url)
     sink = SinkMender(client, settings.kafka_bootstrap_servers, settings.target_database_url)
     reconciler = Reconciler(settings, client, wanted, health, sink)
-    away = Backoff(stop, first_s=settings.interval_s)
+    away = RetrySchedule(settings.interval_s, LONGEST_PAUSE_S)
     while not stop.is_set():
         if reconciler.turn(time.monotonic()):
             away.reset()
             stop.wait(settings.interval_s)
         else:
-            away.pause()
+            stop.wait(away.failed())
     client.close()
 
 

@@ -1,6 +1,9 @@
 """How often a failed connector may be restarted."""
 
+import math
 from collections import deque
+
+from common.waiting import RetrySchedule
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -8,23 +11,20 @@ SETTLED_AFTER_S = 30.0
 """A connector that has run this long counts as recovered."""
 
 
-class RestartBudget:
+class RestartLimit:
     """At most `limit` restarts within `window_s` seconds, each pause twice the last. The caller brings the time."""
 
     def __init__(self, limit: int, window_s: float) -> None:
         self._limit = limit
         self._window_s = window_s
         self._restarts: deque[float] = deque()
-        self._in_a_row = 0
+        self._schedule = RetrySchedule(FIRST_PAUSE_S, LONGEST_PAUSE_S)
+        self._due = -math.inf
         self._running_since: float | None = None
 
     def may_restart(self, now: float) -> bool:
         """Whether the pause is over and the window has room."""
-        if self.exhausted(now):
-            return False
-        if not self._restarts or self._in_a_row == 0:
-            return True
-        return now - self._restarts[-1] >= min(FIRST_PAUSE_S * 2.0 ** (self._in_a_row - 1), LONGEST_PAUSE_S)
+        return now >= self._due and not self.exhausted(now)
 
     def exhausted(self, now: float) -> bool:
         """Whether the window's restarts are used up."""
@@ -35,13 +35,13 @@ class RestartBudget:
     def restarted(self, now: float) -> None:
         """Count one restart."""
         self._restarts.append(now)
-        self._in_a_row += 1
+        self._due = now + self._schedule.failed()
         self._running_since = None
 
     def progressed(self) -> None:
         """Forget the restarts so far: their cause was found and removed, so a next failure is another matter."""
         self._restarts.clear()
-        self._in_a_row = 0
+        self._settled()
         self._running_since = None
 
     def seen_running(self, now: float) -> None:
@@ -49,8 +49,12 @@ class RestartBudget:
         if self._running_since is None:
             self._running_since = now
         elif now - self._running_since >= SETTLED_AFTER_S:
-            self._in_a_row = 0
+            self._settled()
 
     def seen_down(self) -> None:
         """Call at every look that finds it not running."""
         self._running_since = None
+
+    def _settled(self) -> None:
+        self._schedule.reset()
+        self._due = -math.inf

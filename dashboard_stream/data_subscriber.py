@@ -3,19 +3,17 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
 
 import typer
 
 from common.cli import run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
-from common.network import BrokerAway
-from common.service import Health, serve_health, stop_event
-from common.waiting import Backoff
-from dashboard_stream.clients.prediction_api import ApiAway, PredictionApi
-from dashboard_stream.clients.stopping import Stopped
-from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
+from common.service import Health, stop_event
+from common.waiting import Stopped, retry_until_stopped
+from dashboard_stream.clients.prediction_api import PredictionApi
+from dashboard_stream.clients.target_database import TargetDatabase
 from dashboard_stream.settings import Settings
 from dashboard_stream.subscriber.batch_size import BatchSize
 from dashboard_stream.subscriber.batches import Batch
@@ -29,37 +27,13 @@ log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
 
-def wait_for(part: str, check: Callable[[], None], health: Health, stop: threading.Event) -> None:
-    """Call `check` until it no longer says that `part` is away. Raises `Stopped`."""
-    backoff = Backoff(stop)
-    while not stop.is_set():
-        health.beat()
-        try:
-            check()
-        except (ApiAway, DatabaseAway) as away:
-            health.lacks(part, str(away))
-            backoff.pause()
-        else:
-            health.has(part)
-            return
-    raise Stopped
-
-
 def subscribe(
     reader: TopicReader, processor: Processor, health: Health, stop: threading.Event, batch_rows: int
 ) -> None:
-    """Read, process, commit, until told to stop."""
-    backoff = Backoff(stop)
+    """Read, process, commit, until told to stop: `Stopped`."""
     size = BatchSize(batch_rows)
-    while not stop.is_set():
-        health.beat()
-        try:
-            messages = reader.poll(size.rows)
-        except BrokerAway as away:
-            health.lacks("broker", str(away))
-            backoff.pause()
-            continue
-        backoff.reset()
+    while True:
+        messages = retry_until_stopped(lambda: reader.poll(size.rows), health, stop)
         if reader.has_partitions():
             health.has("partitions")
         else:
@@ -91,8 +65,9 @@ def main() -> None:
     letters = DeadLetterTopic(settings.kafka_bootstrap_servers)
     reader = TopicReader(settings.kafka_bootstrap_servers, settings.session_timeout_s, stop)
     try:
-        wait_for("database", store.check, health, stop)
-        wait_for("api", api.check, health, stop)
+        for part, check in (("database", store.check), ("api", api.check)):
+            retry_until_stopped(check, health, stop)
+            health.has(part)
         log.info("reading %s as %s", SOURCE_TOPIC, CONSUMER_GROUP)
         subscribe(reader, Processor(api, store, letters, reader, health, stop), health, stop, settings.batch_rows)
     except Stopped:

@@ -6,12 +6,13 @@ import threading
 import typer
 
 from common.cli import run
+from common.health_server import serve_health
 from common.logs import configure_logging
-from common.service import Health, serve_health, stop_event
-from common.waiting import Backoff
+from common.service import Health, stop_event
+from common.waiting import Stopped, retry_until_stopped
 from dashboard_stream.clients.prediction_api import ApiAway
-from dashboard_stream.clients.stopping import Stopped, unless_stopped
-from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.clients.stopping import unless_stopped
+from dashboard_stream.clients.target_database import TargetDatabase
 from dashboard_stream.drift.counting import DriftCounter
 from dashboard_stream.drift.reference import Reference, ReferenceApi
 from dashboard_stream.drift.store import DriftStore
@@ -33,25 +34,20 @@ class InterruptibleReferences:
 
 
 def watch(counter: DriftCounter, health: Health, stop: threading.Event, poll_s: float) -> None:
-    """Count until told to stop. What is away is waited for; predictions lie in the database meanwhile."""
-    backoff = Backoff(stop)
-    while not stop.is_set():
-        health.beat()
+    """Count until told to stop: `Stopped`. What is away is waited for; predictions lie in the database meanwhile."""
+
+    def turn() -> bool:
         try:
             more = counter.turn()
-        except DatabaseAway as away:
-            health.lacks("database", str(away))
-            backoff.pause()
-            continue
-        except ApiAway as away:
+        except ApiAway:
             health.has("database")
-            health.lacks("api", str(away))
-            backoff.pause()
-            continue
+            raise
         health.has("database")
         health.has("api")
-        backoff.reset()
-        if not more:
+        return more
+
+    while True:
+        if not retry_until_stopped(turn, health, stop):
             stop.wait(poll_s)
 
 

@@ -9,8 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import UserError, run
+from common.health_server import serve_health
 from common.logs import configure_logging
-from common.service import Health, serve_health, stop_event
+from common.service import Health, stop_event
+from common.waiting import Stopped
 from data_generate.control.controller import Helm
 from data_generate.control.stream_settings import Rules, Steering
 from data_generate.rows.manifests import Manifest, read_manifest
@@ -18,7 +20,7 @@ from data_generate.rows.mixes import Mix, Schedule, parse_mix, parse_schedule
 from data_generate.rows.row_sources import CargoRows, IrisRows
 from data_generate.settings import Settings
 from data_generate.streaming.back_pressure import BackPressure
-from data_generate.streaming.source_database import SourceDatabase, Stopped
+from data_generate.streaming.source_database import SourceDatabase
 from data_generate.streaming.stream import INSERTED, Stream
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,12 @@ import psycopg2
 import typer
 
 from common.cli import UserError, run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.names import MODEL_NAME
 from common.postgres import Connection, connect
-from common.service import Health, serve_health, stop_event
-from common.waiting import Backoff
+from common.service import Health, stop_event
+from common.waiting import RetrySchedule
 from model_registry.adaptation.due_alarm import due_alarm
 from model_registry.adaptation.runs import only_run
 from model_registry.settings import Settings
@@ -43,7 +44,7 @@ class Adapter:
         self._settings, self._model_name = settings, model_name
         self._health, self._stop = health, stop
         self._connection: Connection | None = None
-        self._backoff = Backoff(stop, first_s=1.0, longest_s=20.0)
+        self._runs = RetrySchedule(first_s=1.0, longest_s=20.0)
 
     def turn(self) -> None:
         """Look once, and carry out what is due."""
@@ -53,10 +54,10 @@ class Adapter:
             self._stop.wait(TURN_S)
         elif self._carried_out(alarm):
             self._health.has("run")
-            self._backoff.reset()
+            self._runs.reset()
         elif not self._stop.is_set():
             self._health.lacks("run", f"the run for alarm {alarm} was cut off or could not begin; the log says why")
-            self._backoff.pause()
+            self._stop.wait(self._runs.failed())
 
     def _due(self) -> int | None:
         try:

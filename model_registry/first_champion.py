@@ -11,10 +11,11 @@ import threading
 import typer
 
 from common.cli import run
+from common.health_server import serve_health
 from common.logs import configure_logging
 from common.names import MODEL_NAME
-from common.service import Health, serve_health, stop_event
-from common.waiting import Backoff
+from common.service import Health, stop_event
+from common.waiting import RetrySchedule
 from model_registry.settings import Settings
 from model_registry.versions.champion_lookup import RegistryAway, look
 
@@ -47,7 +48,7 @@ def main() -> None:
     health = Health()
     health.lacks("champion", "not looked at yet")
     serve_health(health, settings.health_host, settings.health_port)
-    backoff = Backoff(stop, first_s=1.0, longest_s=20.0)
+    trainings = RetrySchedule(first_s=1.0, longest_s=20.0)
     while not stop.is_set():
         health.beat()
         try:
@@ -58,14 +59,14 @@ def main() -> None:
             continue
         if champion is not None:
             health.has("champion")
-            backoff.reset()
+            trainings.reset()
             stop.wait(LOOK_EVERY_S)
             continue
         health.lacks("champion", "none yet: training")
         if train(health, stop):
             continue
         health.lacks("champion", "the training failed; the log says why")
-        backoff.pause()
+        stop.wait(trainings.failed())
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.cli import UserError, run
 from common.logs import configure_logging
 from common.postgres import connect
-from common.waiting import retrying
+from common.waiting import retry_for
 from model_registry.settings import DRIVER, Settings
 
 log = logging.getLogger(__name__)
@@ -40,9 +40,8 @@ def ensure_bucket(settings: Settings) -> None:
         config=Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1}),
     )
     try:
-        for attempt in retrying(f"object store {settings.s3_endpoint_url}", _Away, settings.wait_timeout_s):
-            with attempt:
-                _create_bucket(client, settings.s3_bucket)
+        wait = retry_for(settings.wait_timeout_s, f"object store {settings.s3_endpoint_url}", _Away)
+        wait(_create_bucket, client, settings.s3_bucket)
     except _Away as error:
         raise UserError(
             f"object store {settings.s3_endpoint_url} cannot be reached: {error}. "

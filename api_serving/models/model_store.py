@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -14,8 +14,9 @@ from api_serving.models.model_disk import NoModelOnDisk
 from api_serving.models.model_metadata import InvalidModel
 from api_serving.models.model_source import LoadedModel, ModelSource
 from api_serving.models.registry import ModelNotRegistered, Registered, RegistryUnavailable
-from api_serving.models.retries import Failure, Retries
+from api_serving.models.retries import FailedVersion, Failure
 from api_serving.settings import Settings
+from common.waiting import RetrySchedule
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,6 @@ T = TypeVar("T")
 
 SwapOutcome = Literal["swapped", "refused", "failed"]
 """A new version answers; it is not fit to be served; it could not be fetched."""
-
-_FIRST_PAUSE_S: Final = 0.25
-_LONGEST_PAUSE_S: Final = 2.0
 
 
 class NoModelLoaded(Exception):
@@ -39,7 +37,7 @@ class ModelStore:
         self._settings = settings
         self._count_swap = count_swap
         self._source = ModelSource(settings)
-        self._retries = Retries()
+        self._failed_version = FailedVersion()
         self._give_up_waiting = 0.0
         self._confirmed = False
         """Whether the registry knows the version that answers. A copy that stands in while the registry is away may be
@@ -65,14 +63,13 @@ class ModelStore:
         """
         from_disk = self._settings.model_source == "disk"
         self._give_up_waiting = time.monotonic() + self._settings.fallback_after_s
-        pause = _FIRST_PAUSE_S
+        looks = RetrySchedule(first_s=0.25, longest_s=2.0)
         while not (from_disk and self.current):
             try:
                 await (self._load_downloaded() if from_disk else self._follow())
             except Exception as error:
                 self._lack(f"it failed unexpectedly ({type(error).__name__}); the log has the cause", error)
-            await anyio.sleep(self._settings.poll_s if self._confirmed else pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_S)
+            await anyio.sleep(self._settings.poll_s if self._confirmed else looks.failed())
 
     async def _load_downloaded(self) -> None:
         try:
@@ -89,7 +86,7 @@ class ModelStore:
                 await _in_thread(give_back)
             wanted = await _in_thread(self._source.wanted)
             if self.current is None or self.current.registered != wanted:
-                self._retries.require_due(wanted, time.monotonic())
+                self._failed_version.require_due(wanted, time.monotonic())
                 await self._take_over(wanted)
         except RegistryUnavailable as error:
             await self._without_registry(str(error))
@@ -98,7 +95,7 @@ class ModelStore:
         else:
             if self.note is not None:
                 log.info("%s answers again as the registry wants", wanted)
-            self._retries.reset()
+            self._failed_version.reset()
             self._confirmed, self.note = True, None
 
     async def _take_over(self, wanted: Registered) -> None:
@@ -121,7 +118,7 @@ class ModelStore:
                 self._swapped = True
             self._serve(model)
             return
-        self._retries.failed(wanted, failure, time.monotonic())
+        self._failed_version.failed(wanted, failure, time.monotonic())
         raise failure
 
     async def _without_registry(self, reason: str) -> None:

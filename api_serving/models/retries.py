@@ -4,6 +4,7 @@ from typing import Final
 
 from api_serving.models.model_metadata import InvalidModel
 from api_serving.models.registry import Registered, RegistryUnavailable
+from common.waiting import RetrySchedule
 
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = {InvalidModel: 30.0, RegistryUnavailable: 5.0}
@@ -12,17 +13,17 @@ LONGEST_PAUSE_S: Final = {InvalidModel: 30.0, RegistryUnavailable: 5.0}
 Failure = InvalidModel | RegistryUnavailable
 
 
-class Retries:
-    """Pauses between attempts at one version, which double; another version is tried at once.
+class FailedVersion:
+    """The version that could not be taken over, and when it is tried again; another version is tried at once.
 
     Times are seconds of any clock that does not go back.
     """
 
     def __init__(self) -> None:
+        self._schedule = RetrySchedule(FIRST_PAUSE_S, max(LONGEST_PAUSE_S.values()))
         self._version: Registered | None = None
         self._kind: type[Failure] = InvalidModel
         self._reason = ""
-        self._pause_s = 0.0
         self._due = 0.0
 
     def require_due(self, version: Registered, now: float) -> None:
@@ -33,10 +34,10 @@ class Retries:
 
     def failed(self, version: Registered, failure: Failure, now: float) -> None:
         """Note why an attempt failed."""
-        longer = 2 * self._pause_s if version == self._version else FIRST_PAUSE_S
+        if version != self._version:
+            self._schedule.reset()
         self._version, self._kind, self._reason = version, type(failure), str(failure)
-        self._pause_s = min(longer, LONGEST_PAUSE_S[self._kind])
-        self._due = now + self._pause_s
+        self._due = now + min(self._schedule.failed(), LONGEST_PAUSE_S[self._kind])
 
     def reset(self) -> None:
         """Forget the failure: another version answers as wanted."""

@@ -20,6 +20,7 @@ from pydantic import (
 
 from common.embeddings import EMBEDDING_BYTES, unpack
 from common.rows import CargoRow
+from common.waiting import Away
 
 CONTENT_STATUSES = frozenset({400, 413, 415, 422})
 """Refusals of a whole request that blame its content. Any other status says that the API is away, overloaded, or not
@@ -27,8 +28,10 @@ what it should be (a 404: something else answers at this address), and no row is
 RETRY_STATUSES = frozenset({408, 425, 429})
 
 
-class ApiAway(Exception):
+class ApiAway(Away):
     """No answer now; the same request may succeed later."""
+
+    part = "api"
 
 
 def _decode_embedding(text: bytes) -> bytes:

@@ -5,11 +5,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
+from common.waiting import Stopped
+
 T = TypeVar("T")
-
-
-class Stopped(Exception):
-    """The worker was told to stop; the batch in hand stays uncommitted."""
 
 
 def unless_stopped(work: Callable[[], T], stop: threading.Event, beat: Callable[[], None]) -> T:

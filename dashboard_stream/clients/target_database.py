@@ -8,12 +8,15 @@ from psycopg2.extensions import cursor as Cursor
 
 from common.cli import UserError
 from common.postgres import Connection, connect, describe
+from common.waiting import Away
 
 ROW_AT_FAULT = (psycopg2.DataError, psycopg2.IntegrityError)
 
 
-class DatabaseAway(Exception):
+class DatabaseAway(Away):
     """The database cannot serve now; the same work may succeed later."""
+
+    part = "database"
 
 
 class TargetDatabase:

@@ -19,7 +19,7 @@ RETRY_S = 2.0
 FRESH_S = 0.2
 """An answer to somebody who asks is not older than this."""
 PATIENCE_S = 2.0
-"""So long somebody who asks waits for the broker; meanwhile nobody else is answered on the health port."""
+"""So long somebody who asks waits for the broker."""
 
 Offsets = dict[TopicPartition, int]
 
@@ -52,20 +52,24 @@ class LagReporter(threading.Thread):
         """Whether the broker answers; `settled`: offsets that the group has committed, `open`: messages behind them.
 
         Sums over the partitions. `settled` counts from the topic's beginning, over every restart of every member.
+        Several threads may ask at once; they share a measurement.
         """
         with self._changed:
-            if not self._is_fresh():
-                stuck = self._began_s > self._ended_s and time.monotonic() - self._began_s > PATIENCE_S
+            asked_s = time.monotonic()
+
+            def answered() -> bool:
+                # Once so, it stays so: whoever gets the lock late, because many ask at once, has not asked in vain.
+                return asked_s - self._ended_s <= FRESH_S
+
+            if not answered():
+                stuck = self._began_s > self._ended_s and asked_s - self._began_s > PATIENCE_S
                 self._asked = True
                 self._changed.notify_all()
-                if stuck or not self._changed.wait_for(self._is_fresh, PATIENCE_S):
+                if stuck or not self._changed.wait_for(answered, PATIENCE_S):
                     return False, {"reason": "the broker has not answered in time"}
             if self._problem is not None:
                 return False, {"reason": self._problem}
             return True, dict(self._stream)
-
-    def _is_fresh(self) -> bool:
-        return time.monotonic() - self._ended_s <= FRESH_S
 
     def _measure_until_broken(self) -> None:
         # It commits nothing and is no member of the group.

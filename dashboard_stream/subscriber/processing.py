@@ -9,17 +9,16 @@ from typing import Protocol, TypeVar
 from common.network import BrokerAway
 from common.rows import CargoRow
 from common.service import Health
+from common.waiting import Away, retry_until_stopped
 from dashboard_stream import metrics
 from dashboard_stream.clients.prediction_api import Answer, ApiAway, Refusal, TryLater
-from dashboard_stream.clients.stopping import Stopped, unless_stopped
-from dashboard_stream.clients.target_database import DatabaseAway
+from dashboard_stream.clients.stopping import unless_stopped
 from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
 from dashboard_stream.subscriber.prediction_store import RowsRefused
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 5.0
 
 
 class Api(Protocol):
@@ -69,9 +68,9 @@ class Processor:
         """
         metrics.BATCH_ROWS.observe(len(batch))
         while len(batch):
-            self._insist(lambda: self._predict(batch), batch)
+            self._until_done(lambda: self._predict(batch), batch)
             try:
-                self._insist(lambda: self._record(batch), batch)
+                self._until_done(lambda: self._record(batch), batch)
                 return
             except RowsRefused as refused:
                 for item in batch.items:
@@ -98,6 +97,8 @@ class Processor:
         self._health.has("api")
 
     def _record(self, batch: Batch) -> None:
+        if not len(batch):
+            return
         predictions = batch.predictions()
         letters = self._store.news(batch.dead_letters())
         # First the topic, then the database: a letter that the database knows is never produced again.
@@ -112,32 +113,24 @@ class Processor:
             metrics.DEAD_LETTERS.labels(letter.kind).inc()
             log.warning("dead letter: %s, row %s: %s", letter.message.place(), letter.id, letter.reason)
 
-    def _insist(self, work: Callable[[], None], batch: Batch) -> None:
-        """Repeat `work` until nothing that it needs is away, or nothing of the batch is left."""
-        wait_s = FIRST_WAIT_S
-        while len(batch):
-            if self._stop.is_set():
-                raise Stopped
-            self._health.beat()
+    def _until_done(self, work: Callable[[], None], batch: Batch) -> None:
+        """Repeat `work` until nothing that it needs is away; meanwhile the batch loses what is no longer ours."""
+
+        def attempt() -> None:
             try:
                 work()
-                return
-            except ApiAway as away:
-                self._lacks("api", away)
-            except DatabaseAway as away:
-                self._lacks("database", away)
-            except BrokerAway as away:
-                self._lacks("broker", away)
+            except Away as away:
+                metrics.WAITS.labels(away.part).inc()
+                raise
+
+        def hold(seconds: float) -> None:
             try:
-                batch.keep(self._place.hold(wait_s, batch.first_offsets(), batch.next_offsets()))
+                batch.keep(self._place.hold(seconds, batch.first_offsets(), batch.next_offsets()))
             except BrokerAway:
                 # The consumer had to be given up, and with it the place behind this batch.
                 batch.keep(set())
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+
+        retry_until_stopped(attempt, self._health, self._stop, hold)
 
     def _unless_stopped(self, work: Callable[[], T]) -> T:
         return unless_stopped(work, self._stop, self._health.beat)
-
-    def _lacks(self, part: str, away: Exception) -> None:
-        metrics.WAITS.labels(part).inc()
-        self._health.lacks(part, str(away))

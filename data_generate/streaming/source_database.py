@@ -18,7 +18,7 @@ from psycopg2.extras import execute_values
 from common.cli import UserError
 from common.postgres import Connection, apply_schema, connect, describe
 from common.service import Health
-from common.waiting import STARTUP_TIMEOUT_S, Backoff
+from common.waiting import STARTUP_TIMEOUT_S, Away, retry_until_stopped
 from data_generate.control import labels
 from data_generate.rows.manifests import Manifest
 from data_generate.rows.row_sources import Row
@@ -32,12 +32,10 @@ GONE = (psycopg2.OperationalError, psycopg2.InterfaceError)
 """The connection broke or the server cannot serve now: the same work may succeed later."""
 
 
-class Stopped(Exception):
-    """The worker was told to stop while the database was away."""
+class DatabaseAway(Away):
+    """The database cannot serve now, or whoever owns it has not made the tables yet."""
 
-
-class TableMissing(Exception):
-    """Whoever owns the database has not made the tables yet."""
+    part = "database"
 
 
 class SourceDatabase:
@@ -67,7 +65,7 @@ class SourceDatabase:
                 for schema in schemas:
                     apply_schema(connection, schema)
             elif missing:
-                raise TableMissing(f"there is no table {missing[0]} yet; create_source_tables.py makes it")
+                raise DatabaseAway(f"there is no table {missing[0]} yet; create_source_tables.py makes it")
 
         self._until_done(work)
 
@@ -132,37 +130,30 @@ class SourceDatabase:
             self._connection = None
 
     def _until_done(self, work: Callable[[Connection], T]) -> T:
-        backoff = Backoff(self._stop)
-        while not self._stop.is_set():
-            self._health.beat()
-            try:
-                if self._connection is None:
-                    # The waiting is done here, where the stop is heard.
-                    self._connection = connect(self._url, "data-generator", timeout_s=0)
-                result = work(self._connection)
-            except UserError as error:
-                if time.monotonic() > self._first_answer_by_s:
-                    raise
-                self._health.lacks("database", str(error))
-                backoff.pause()
-            except TableMissing as error:
-                self._health.lacks("database", str(error))
-                backoff.pause()
-            except GONE as error:
-                self._health.lacks("database", f"{describe(self._url)}: {' '.join(str(error).split())}")
-                RECONNECTS.inc()
-                self.close()
-                backoff.pause()
-            except psycopg2.Error as error:
-                raise UserError(
-                    f"database {describe(self._url)} refuses the work: {' '.join(str(error).split())}."
-                    " Compare its tables with data_generate/schema.sql."
-                ) from error
-            else:
-                self._health.has("database")
-                self._first_answer_by_s = math.inf
-                return result
-        raise Stopped
+        result = retry_until_stopped(lambda: self._attempt(work), self._health, self._stop)
+        self._health.has("database")
+        self._first_answer_by_s = math.inf
+        return result
+
+    def _attempt(self, work: Callable[[Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                # The waiting is done above, where the stop is heard.
+                self._connection = connect(self._url, "data-generator", timeout_s=0)
+            return work(self._connection)
+        except UserError as error:
+            if time.monotonic() > self._first_answer_by_s:
+                raise
+            raise DatabaseAway(str(error)) from error
+        except GONE as error:
+            RECONNECTS.inc()
+            self.close()
+            raise DatabaseAway(f"{describe(self._url)}: {' '.join(str(error).split())}") from error
+        except psycopg2.Error as error:
+            raise UserError(
+                f"database {describe(self._url)} refuses the work: {' '.join(str(error).split())}."
+                " Compare its tables with data_generate/schema.sql."
+            ) from error
 
 
 def _draw_ids(cursor: Cursor, table: str, count: int) -> list[int]:

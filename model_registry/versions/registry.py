@@ -21,7 +21,7 @@ from mlflow.telemetry import set_telemetry_client
 
 from common.cli import UserError
 from common.names import CHAMPION
-from common.waiting import retrying
+from common.waiting import retry_for
 from model_registry.data.dataset import ManifestRow, parse_manifest
 
 MANIFEST_ARTIFACT = "data_manifest.jsonl"
@@ -136,7 +136,7 @@ def connect(tracking_uri: str, model_name: str, timeout_s: float) -> Registry:
     # MLflow prepared it at import; with the switch off this takes it away again.
     set_telemetry_client()  # type: ignore[no-untyped-call]
     try:
-        for attempt in retrying(f"MLflow {tracking_uri}", requests.RequestException, timeout_s):
+        for attempt in retry_for(timeout_s, f"MLflow {tracking_uri}", requests.RequestException):
             with attempt:
                 requests.get(f"{tracking_uri}/health", timeout=5).raise_for_status()
     except requests.RequestException as error:

@@ -4,22 +4,22 @@ from hypothesis import strategies as st
 
 from api_serving.models.model_metadata import InvalidModel
 from api_serving.models.registry import Registered, RegistryUnavailable
-from api_serving.models.retries import FIRST_PAUSE_S, LONGEST_PAUSE_S, Failure, Retries
+from api_serving.models.retries import FIRST_PAUSE_S, LONGEST_PAUSE_S, FailedVersion, Failure
 
 ONE, OTHER = Registered("m", "1", "a"), Registered("m", "1", "b")
 
 
 def attempts(kind: type[Failure], until_s: float, step_s: float = 0.5) -> list[float]:
     """When a version that always fails is tried, looked at every `step_s` seconds."""
-    retries, tried, now = Retries(), [], 0.0
+    failed_version, tried, now = FailedVersion(), [], 0.0
     while now < until_s:
         try:
-            retries.require_due(ONE, now)
+            failed_version.require_due(ONE, now)
         except kind:
             pass
         else:
             tried.append(now)
-            retries.failed(ONE, kind("why"), now)
+            failed_version.failed(ONE, kind("why"), now)
         now += step_s
     return tried
 
@@ -33,28 +33,28 @@ def test_a_store_that_is_away_is_asked_every_few_seconds() -> None:
 
 
 def test_another_version_is_tried_at_once_and_with_short_pauses_again() -> None:
-    retries = Retries()
+    failed_version = FailedVersion()
     for _ in range(9):
-        retries.failed(ONE, InvalidModel("why"), 0)
-    retries.require_due(OTHER, 0)
-    retries.failed(OTHER, InvalidModel("why"), 0)
+        failed_version.failed(ONE, InvalidModel("why"), 0)
+    failed_version.require_due(OTHER, 0)
+    failed_version.failed(OTHER, InvalidModel("why"), 0)
     with pytest.raises(InvalidModel):
-        retries.require_due(OTHER, FIRST_PAUSE_S - 0.01)
-    retries.require_due(OTHER, FIRST_PAUSE_S)
+        failed_version.require_due(OTHER, FIRST_PAUSE_S - 0.01)
+    failed_version.require_due(OTHER, FIRST_PAUSE_S)
 
 
 def test_after_a_success_nothing_is_held_against_a_version() -> None:
-    retries = Retries()
-    retries.failed(ONE, InvalidModel("why"), 0)
-    retries.reset()
-    retries.require_due(ONE, 0)
+    failed_version = FailedVersion()
+    failed_version.failed(ONE, InvalidModel("why"), 0)
+    failed_version.reset()
+    failed_version.require_due(ONE, 0)
 
 
 @given(st.lists(st.sampled_from([InvalidModel, RegistryUnavailable]), min_size=1, max_size=30))
 def test_pauses_stay_within_their_bounds(kinds: list[type[Failure]]) -> None:
-    retries = Retries()
+    failed_version = FailedVersion()
     for kind in kinds:
-        retries.failed(ONE, kind("why"), 0)
+        failed_version.failed(ONE, kind("why"), 0)
         with pytest.raises(kind):
-            retries.require_due(ONE, FIRST_PAUSE_S - 0.01)
-        retries.require_due(ONE, LONGEST_PAUSE_S[kind])
+            failed_version.require_due(ONE, FIRST_PAUSE_S - 0.01)
+        failed_version.require_due(ONE, LONGEST_PAUSE_S[kind])

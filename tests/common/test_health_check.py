@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from common.service import Health, serve_health
+from common.health_server import serve_health
+from common.service import Health
 
 
 @pytest.fixture
