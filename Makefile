@@ -143,9 +143,10 @@ reproduce: setup ## Rebuild a registered version from its record and compare (VE
 ##@ Development
 
 .PHONY: lint
-lint: $(VENV)/.installed ## ruff and mypy --strict
+lint: $(VENV)/.installed ## ruff, the directions of imports, and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 .PHONY: test-quick

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import StratifiedGroupKFold
 
-from common.embeddings import PROJECTION, as_stored, project
+from common.pictures.embeddings import PROJECTION, as_stored, project
 from dashboard_stream.drift.reference import Reference
 from dashboard_stream.drift.window import Predicted
 from model_registry.comparison.paired_images import PairedImages

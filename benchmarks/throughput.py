@@ -25,9 +25,9 @@ from rich.table import Table
 
 from api_serving.models.registry import ModelNotRegistered, Registry, RegistryUnavailable
 from common.cli import UserError, run
-from common.images import open_image, to_model_input
 from common.names import CHAMPION, MODEL_NAME
 from common.paths import IMAGE_ROOT
+from common.pictures.images import open_image, to_model_input
 from common.postgres import Connection
 from common.settings import api_url, mlflow_tracking_uri, source_database_url, target_database_url
 from common.waiting import wait_until

@@ -19,7 +19,7 @@ from tenacity import (
 from tenacity.wait import wait_base
 
 from common.cli import UserError
-from common.service import Health
+from common.health.state import Health
 
 T = TypeVar("T")
 

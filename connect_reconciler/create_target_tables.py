@@ -8,11 +8,11 @@ import psycopg2
 import typer
 
 from common.cli import UserError, run
-from common.health_server import serve_health
+from common.health.server import serve_health
+from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.postgres import Role, apply_roles, apply_schema, connect, describe
 from common.secret_files import read_secret
-from common.service import Health, stop_event
 from common.waiting import STARTUP_TIMEOUT_S
 from connect_reconciler.settings import Settings
 

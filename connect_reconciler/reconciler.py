@@ -10,11 +10,11 @@ from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
 from common.cli import run
-from common.health_server import serve_health
+from common.health.server import serve_health
+from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.names import SINK_CONNECTOR
 from common.network import BrokerAway
-from common.service import Health, stop_event
 from common.waiting import LONGEST_PAUSE_S, RetrySchedule
 from connect_reconciler.connect_client import ConnectClient, ConnectorStatus, ConnectUnavailable
 from connect_reconciler.connector_files import wanted_connectors

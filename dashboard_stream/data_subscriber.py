@@ -7,10 +7,10 @@ import time
 import typer
 
 from common.cli import run
-from common.health_server import serve_health
+from common.health.server import serve_health
+from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
-from common.service import Health, stop_event
 from common.waiting import Stopped, retry_until_stopped
 from dashboard_stream.clients.prediction_api import PredictionApi
 from dashboard_stream.clients.target_database import TargetDatabase

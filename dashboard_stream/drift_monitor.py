@@ -6,9 +6,9 @@ import threading
 import typer
 
 from common.cli import run
-from common.health_server import serve_health
+from common.health.server import serve_health
+from common.health.state import Health, stop_event
 from common.logs import configure_logging
-from common.service import Health, stop_event
 from common.waiting import Stopped, retry_until_stopped
 from dashboard_stream.clients.prediction_api import ApiAway
 from dashboard_stream.clients.stopping import unless_stopped

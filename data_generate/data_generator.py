@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from common.cli import UserError, run
-from common.health_server import serve_health
+from common.health.server import serve_health
+from common.health.state import Health, stop_event
 from common.logs import configure_logging
-from common.service import Health, stop_event
 from common.waiting import Stopped
 from data_generate.control.controller import Helm
 from data_generate.control.stream_settings import Rules, Steering

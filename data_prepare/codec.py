@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageOps
 
-from common.images import decode_checked
+from common.pictures.images import decode_checked
 from data_prepare.corruptions import Pixels
 
 KEPT_MODES: Final = frozenset({"L", "LA", "RGB", "RGBA", "I;16"})
@@ -32,7 +32,7 @@ class Picture:
 
 
 def decode(data: bytes) -> Picture:
-    """Decode with every channel and bit kept. Raises `common.images.InvalidImage`.
+    """Decode with every channel and bit kept. Raises `common.pictures.images.InvalidImage`.
 
     Turned by its EXIF orientation, which is then gone from the metadata: the picture looks the same way up in
     programs that heed the tag and in those that do not.

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from common.cli import UserError
-from common.images import SUFFIXES
+from common.pictures.images import SUFFIXES
 
 
 def is_image(path: Path) -> bool:

@@ -49,7 +49,7 @@ begin
             id bigint primary key,
             -- SHA-256 of the file's bytes, in hexadecimal.
             content text not null,
-            -- Names network, precision, preprocessing and libraries; common/embeddings.py.
+            -- Names network, precision, preprocessing and libraries; common/pictures/embeddings.py.
             method text not null,
             -- 1280 little-endian float16.
             embedding bytea not null

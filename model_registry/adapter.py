@@ -15,11 +15,11 @@ import psycopg2
 import typer
 
 from common.cli import UserError, run
-from common.health_server import serve_health
+from common.health.server import serve_health
+from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.names import MODEL_NAME
 from common.postgres import Connection, connect
-from common.service import Health, stop_event
 from common.waiting import RetrySchedule
 from model_registry.adaptation.due_alarm import due_alarm
 from model_registry.adaptation.runs import only_run

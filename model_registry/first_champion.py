@@ -11,10 +11,10 @@ import threading
 import typer
 
 from common.cli import run
-from common.health_server import serve_health
+from common.health.server import serve_health
+from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.names import MODEL_NAME
-from common.service import Health, stop_event
 from common.waiting import RetrySchedule
 from model_registry.settings import Settings
 from model_registry.versions.champion_lookup import RegistryAway, look

@@ -17,8 +17,8 @@ from api_serving.models.model_metadata import (
     read_reference,
     read_self_test,
 )
-from common.embeddings import EMBEDDING_SIZE, embedding_method
-from common.images import INPUT_SIDE
+from common.pictures.embeddings import EMBEDDING_SIZE, embedding_method
+from common.pictures.images import INPUT_SIDE
 
 EMBEDDING: Final = "embedding"
 

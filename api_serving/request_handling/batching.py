@@ -19,8 +19,8 @@ from api_serving.models.model_source import LoadedModel
 from api_serving.request_handling.metrics import Metrics
 from api_serving.request_handling.problems import Problem, overloaded
 from api_serving.request_handling.schemas import Prediction, PredictionWithEmbedding
-from common.embeddings import pack
-from common.images import ImageTooLarge, InvalidImage, UnsupportedImage, open_image, to_model_input
+from common.pictures.embeddings import pack
+from common.pictures.images import ImageTooLarge, InvalidImage, UnsupportedImage, open_image, to_model_input
 
 ReadImage = Callable[[], bytes]
 """Gives an encoded image's bytes, or raises `Problem`. Called in a worker thread."""

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from api_serving.request_handling.problems import Problem
-from common.images import MAX_BYTES, SUFFIXES
+from common.pictures.images import MAX_BYTES, SUFFIXES
 
 _DATASET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FORBIDDEN: Final = re.compile(r"[\\\x00-\x1f\x7f\ud800-\udfff]")

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api_serving.request_handling.problems import Problem, problem_response
-from common.images import FORMATS, MAX_BYTES
+from common.pictures.images import FORMATS, MAX_BYTES
 
 UPLOAD_PATH: Final = "/predict/upload"
 UPLOAD_LIMIT: Final = MAX_BYTES + 64 * 1024

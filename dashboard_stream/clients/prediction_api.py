@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from common.embeddings import EMBEDDING_BYTES, unpack
+from common.pictures.embeddings import EMBEDDING_BYTES, unpack
 from common.rows import CargoRow
 from common.waiting import Away
 

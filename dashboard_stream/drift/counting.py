@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Protocol
 
-from common.service import Health
+from common.health.state import Health
 from dashboard_stream import metrics
 from dashboard_stream.clients.target_database import DatabaseAway
 from dashboard_stream.drift.checks import RAISING, Check, Detector, Detectors

@@ -5,7 +5,7 @@ from typing import Self
 import httpx
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
-from common.embeddings import FEATURES, PROJECTION
+from common.pictures.embeddings import FEATURES, PROJECTION
 from dashboard_stream.clients.prediction_api import ApiAway
 
 

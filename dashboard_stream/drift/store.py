@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
-from common.embeddings import EMBEDDING_BYTES, project, unpack
+from common.pictures.embeddings import EMBEDDING_BYTES, project, unpack
 from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
 from dashboard_stream.drift.checks import RAISING, Check, Detector, evidence
 from dashboard_stream.drift.window import Predicted, Window

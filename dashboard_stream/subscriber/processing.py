@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
+from common.health.state import Health
 from common.network import BrokerAway
 from common.rows import CargoRow
-from common.service import Health
 from common.waiting import Away, retry_until_stopped
 from dashboard_stream import metrics
 from dashboard_stream.clients.prediction_api import Answer, ApiAway, Refusal, TryLater

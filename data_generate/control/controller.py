@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from common.cli import UserError
-from common.service import Health
+from common.health.state import Health
 from data_generate.control import commands, labels
 from data_generate.control.commands import Command, Settlement, State
 from data_generate.control.stream_settings import Rules, Steering

@@ -8,7 +8,7 @@ import urllib.request
 from prometheus_client import Gauge
 from pydantic import BaseModel, NonNegativeInt
 
-from common.service import Health
+from common.health.state import Health
 
 OPEN = Gauge("data_generator_open_rows", "Rows that are inserted and not settled yet, as far as is known.")
 HELD_BACK = Gauge("data_generator_held_back", "1 while nothing is inserted because too many rows are open.")

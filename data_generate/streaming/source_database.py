@@ -16,8 +16,8 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from common.cli import UserError
+from common.health.state import Health
 from common.postgres import Connection, apply_schema, connect, describe
-from common.service import Health
 from common.waiting import STARTUP_TIMEOUT_S, Away, retry_until_stopped
 from data_generate.control import labels
 from data_generate.rows.manifests import Manifest

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.embeddings import EMBEDDING_BYTES, FloatArray, unpack
+from common.pictures.embeddings import EMBEDDING_BYTES, FloatArray, unpack
 from common.postgres import Connection
 from model_registry.adaptation.collecting import Look
 from model_registry.adaptation.runs import Alarm

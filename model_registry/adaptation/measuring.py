@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from common.images import INPUT_SIDE
+from common.pictures.images import INPUT_SIDE
 from model_registry.data.dataset import ManifestRow
 from model_registry.network.embeddings import Embeddings
 from model_registry.training.head import answers_embeddings, head_probabilities

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from common.cli import UserError
-from common.embeddings import FloatArray
-from common.images import SUFFIXES
+from common.pictures.embeddings import FloatArray
+from common.pictures.images import SUFFIXES
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import LabelledImage, class_names
 from model_registry.data.days import CLEAN, DRIFTED

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from common.embeddings import EMBEDDING_SIZE, FloatArray
-from common.images import INPUT_SIDE
+from common.pictures.embeddings import EMBEDDING_SIZE, FloatArray
+from common.pictures.images import INPUT_SIDE
 from model_registry.network.weights import read_weights, sha256_of, weights_file
 
 OPSET = 17

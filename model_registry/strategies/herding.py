@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 from model_registry.strategies.protocol import Indices, OldRows, Strategy
 from model_registry.strategies.ranking import balanced
 

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 
 Indices = npt.NDArray[np.intp]
 

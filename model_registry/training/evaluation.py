@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 from sklearn.metrics import ConfusionMatrixDisplay, f1_score, recall_score
 
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 from model_registry.network.embeddings import batches, cpu_session, read_image
 from model_registry.training.head import head_probabilities
 

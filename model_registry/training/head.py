@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 from model_registry.network.backbone import PRECISION, network_sha256
 
 REGULARISATION = 0.1

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from common.cli import UserError
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 from model_registry.data.days import CLEAN, Day
 from model_registry.settings import DEFAULT_BUDGET
 from model_registry.strategies import STRATEGIES, Indices, OldRows, select

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from common.embeddings import PROJECTION, FloatArray, project
-from common.images import INPUT_SIDE
+from common.pictures.embeddings import PROJECTION, FloatArray, project
+from common.pictures.images import INPUT_SIDE
 from model_registry.network.embeddings import cpu_session
 from model_registry.training.evaluation import Evaluation
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import onnx
 
 from common.cli import UserError
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 from common.postgres import Connection
 from model_registry.data.dataset import LabelledImage, ManifestRow, manifest_text, wait_for_rows
 from model_registry.data.days import CLEAN, DRIFTED, Day, clean_day, drifted_day, drifted_rows

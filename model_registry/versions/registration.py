@@ -12,9 +12,9 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
-from common.embeddings import EMBEDDING_SIZE
-from common.images import INPUT_SIDE
 from common.names import EXPERIMENT, MODEL_NAME
+from common.pictures.embeddings import EMBEDDING_SIZE
+from common.pictures.images import INPUT_SIDE
 from model_registry.data.dataset import manifest_text
 from model_registry.training.head import classes_of
 from model_registry.training.training import Trained

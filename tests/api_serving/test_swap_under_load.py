@@ -11,7 +11,7 @@ import httpx
 
 from api_serving.app import create_app
 from api_serving.settings import Settings
-from common.embeddings import unpack
+from common.pictures.embeddings import unpack
 from common.waiting import wait_until
 from tests.api_serving.fake_registry import Api, FakeRegistry
 from tests.api_serving.running import running

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common.embeddings import EMBEDDING_BYTES, as_stored, embedding_method, pack, project, unpack
+from common.pictures.embeddings import EMBEDDING_BYTES, as_stored, embedding_method, pack, project, unpack
 
 EMBEDDINGS = np.random.default_rng(0).random((200, 1280), np.float32) * 6
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from common.health_server import serve_health
-from common.service import Health
+from common.health.server import serve_health
+from common.health.state import Health
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def health() -> Health:
 
 
 def check(url: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "common.health_check", url]
+    command = [sys.executable, "-m", "common.health.check", url]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

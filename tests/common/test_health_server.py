@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from common.health_server import MOST_CONNECTIONS, HealthServer, _Handler, serve_health
-from common.service import Health
+from common.health.server import MOST_CONNECTIONS, HealthServer, _Handler, serve_health
+from common.health.state import Health
 from common.waiting import wait_until
 
 PATHS = ("/livez", "/readyz", "/metrics")
@@ -129,7 +129,7 @@ def test_a_slow_route_keeps_nobody_from_an_answer(health: Health) -> None:
 def test_beyond_the_most_that_are_being_answered_one_is_refused_and_served_later(
     health: Health, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.health_server.ROOM_WITHIN_S", 0.01)
+    monkeypatch.setattr("common.health.server.ROOM_WITHIN_S", 0.01)
     asked, release = threading.Semaphore(0), threading.Event()
 
     def slow() -> tuple[bool, dict[str, Any]]:

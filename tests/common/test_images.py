@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from common.images import (
+from common.pictures.images import (
     INPUT_SIDE,
     MAX_BYTES,
     ImageTooLarge,

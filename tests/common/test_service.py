@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from common.service import Health
+from common.health.state import Health
 
 
 def test_a_loop_that_stands_still_is_not_live() -> None:

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from common.cli import UserError
-from common.service import Health
+from common.health.state import Health
 from common.waiting import (
     FIRST_PAUSE_S,
     JITTER_S,

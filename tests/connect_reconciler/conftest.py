@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from common.health.state import Health
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
-from common.service import Health
 from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.reconciler import Reconciler
 from connect_reconciler.settings import Settings

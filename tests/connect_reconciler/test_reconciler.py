@@ -8,8 +8,8 @@ import httpx
 import pytest
 from prometheus_client import REGISTRY
 
+from common.health.state import Health
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
-from common.service import Health
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable
 from connect_reconciler.reconciler import Reconciler
 from connect_reconciler.settings import Settings

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.embeddings import FEATURES, PROJECTION
+from common.pictures.embeddings import FEATURES, PROJECTION
 from dashboard_stream.drift.checks import Detectors, evidence
 from dashboard_stream.drift.detectors import (
     ACCURACY_LEVEL,

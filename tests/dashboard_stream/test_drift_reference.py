@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from common.embeddings import FEATURES, PROJECTION
+from common.pictures.embeddings import FEATURES, PROJECTION
 from dashboard_stream.clients.prediction_api import ApiAway
 from dashboard_stream.drift.reference import NoReference, Reference, ReferenceApi
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from common.health.state import Health
 from common.network import BrokerAway
-from common.service import Health
 from common.waiting import JITTER_S, Stopped
 from dashboard_stream.clients.target_database import DatabaseAway
 from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.health_server import serve_health
-from common.service import Health
+from common.health.server import serve_health
+from common.health.state import Health
 from common.waiting import wait_until
 from data_generate.streaming.back_pressure import BackPressure, OpenRows, Reading, SubscriberAway, ask_subscriber
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.images import FORMATS, InvalidImage
+from common.pictures.images import FORMATS, InvalidImage
 from data_prepare.codec import decode, encode
 
 ORIENTATION = 0x0112

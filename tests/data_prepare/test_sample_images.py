@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from common.images import open_image
+from common.pictures.images import open_image
 from data_prepare.rendering.scene import MATERIALS, render
 from data_prepare.sample_images import app
 from tests.data_prepare.conftest import RunCommand

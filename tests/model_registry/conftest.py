@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from PIL import Image
 
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 from model_registry.network.backbone import pretrained_backbone
 from model_registry.network.embeddings import cpu_session
 from model_registry.network.weights import read_weights, weights_file

@@ -13,8 +13,8 @@ import pytest
 from api_serving.app import create_app
 from api_serving.request_handling.batching import _packed
 from api_serving.settings import Settings
-from common.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, embedding_method, unpack
-from common.images import open_image, to_model_input
+from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, embedding_method, unpack
+from common.pictures.images import open_image, to_model_input
 from tests.api_serving import tiny_model
 from tests.api_serving.running import running
 

@@ -14,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from common.images import MAX_BYTES
+from common.pictures.images import MAX_BYTES
 
 
 def problem(answer: httpx.Response, status: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.cli import UserError
-from common.embeddings import as_stored
+from common.pictures.embeddings import as_stored
 from model_registry.data.content import content_hash
 from model_registry.network import embeddings
 from model_registry.network.backbone import pretrained_backbone

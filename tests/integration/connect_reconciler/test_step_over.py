@@ -12,7 +12,7 @@ from connect_reconciler import dead_letters
 from connect_reconciler.connect_client import ConnectClient, Offsets
 from connect_reconciler.step_over import step_over
 from tests.conftest import Stack
-from tests.integration.rows_topic import IDS, Topic, arrives, message, query
+from tests.integration.connect_reconciler.rows_topic import IDS, Topic, arrives, message, query
 from tests.patience import PATIENCE_S
 
 REFUSED = {

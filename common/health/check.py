@@ -1,4 +1,4 @@
-"""What containers' health checks run: `python -m common.health_check URL` ends with 0 if the URL answers 200.
+"""What containers' health checks run: `python -m common.health.check URL` ends with 0 if the URL answers 200.
 
 Only the standard library: it runs every few seconds in each container.
 """

@@ -13,7 +13,7 @@ import pytest
 
 from common.waiting import wait_until
 from tests.conftest import Stack
-from tests.integration.generators import BULK, Source, source_of_its_own
+from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
 from tests.patience import PATIENCE_S
 
 

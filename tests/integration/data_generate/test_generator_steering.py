@@ -17,7 +17,7 @@ from common.postgres import Role, apply_roles, apply_schema, connect
 from common.waiting import wait_until
 from data_generate.control.commands import Command, State, ask, settled
 from tests.conftest import Stack
-from tests.integration.generators import BULK, Source, source_of_its_own
+from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
 from tests.patience import PATIENCE_S
 
 ANSWER_TIMEOUT_S = 30

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 
-from common.service import Health
+from common.health.state import Health
 from model_registry.adapter import Adapter
 from model_registry.settings import Settings
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 from psycopg2.extras import execute_values
 
-from common.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, pack, project
+from common.health.state import Health
 from common.paths import REPOSITORY
+from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, pack, project
 from common.postgres import Connection, apply_schema, connect
-from common.service import Health
 from common.waiting import wait_until
 from dashboard_stream.clients.prediction_api import ApiAway
 from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.embeddings import FloatArray
+from common.pictures.embeddings import FloatArray
 from model_registry.network.weights import MAGIC, PROTOCOL, UnsafeWeights, read_weights, sha256_of, weights_file
 
 

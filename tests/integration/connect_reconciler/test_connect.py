@@ -13,7 +13,7 @@ from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.reading import ends, reader
 from connect_reconciler.topics import TOPICS
 from tests.conftest import Stack
-from tests.integration.rows_topic import arrives, insert, query
+from tests.integration.connect_reconciler.rows_topic import arrives, insert, query
 from tests.patience import PATIENCE_S
 
 FILES = {

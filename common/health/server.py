@@ -14,7 +14,7 @@ from prometheus_client import make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from common.cli import UserError
-from common.service import Health, Probe
+from common.health.state import Health, Probe
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from common.embeddings import EMBEDDING_SIZE, FloatArray
+from common.pictures.embeddings import EMBEDDING_SIZE, FloatArray
 from model_registry.network.backbone import BATCH_NORM_EPSILON, OPSET
 from model_registry.network.embeddings import cpu_session
 

@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from common.embeddings import EMBEDDING_SIZE, PROJECTION, FloatArray, project
+from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, FloatArray, project
 from model_registry.network.embeddings import cpu_session
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.head import classes_of, export, fit_head

@@ -16,9 +16,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from common.cli import UserError
-from common.images import INPUT_SIDE
 from common.names import CHAMPION, PREVIOUS
 from common.paths import REPOSITORY
+from common.pictures.images import INPUT_SIDE
 from model_registry import load_model_from_registry, promote, reproduce, rollback, save_model_to_registry
 from model_registry.versions.promotion import history, user_and_host
 from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry, connect, run_of

@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 
-import common.embeddings
-from common.embeddings import as_stored
+import common.pictures.embeddings
+from common.pictures.embeddings import as_stored
 from model_registry.network.embeddings import cpu_session, embedding_method
 from model_registry.training.evaluation import CLOSE
 from model_registry.training.head import answers_embeddings, classes_of, export, fit_head, head_probabilities, metadata
@@ -49,7 +49,7 @@ def test_a_graph_says_what_makes_its_embeddings(backbone: onnx.ModelProto) -> No
         "precision": "float32",
     }
     # A service that runs the graph knows no more than this.
-    assert common.embeddings.embedding_method(said["backbone"], said["precision"]) == embedding_method()
+    assert common.pictures.embeddings.embedding_method(said["backbone"], said["precision"]) == embedding_method()
     assert answers_embeddings(model)
     other = onnx.ModelProto()
     other.CopyFrom(model)

@@ -13,7 +13,7 @@ from common.waiting import wait_until
 from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.step_over import step_over
 from tests.conftest import Stack
-from tests.integration.rows_topic import IDS, Topic, arrives, insert, message, query
+from tests.integration.connect_reconciler.rows_topic import IDS, Topic, arrives, insert, message, query
 from tests.patience import PATIENCE_S
 
 EVERY = 'select id, "timestamp", dataset, image_path, target from cargo where id = any(%s) order by id'

@@ -23,8 +23,8 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
 from common.cli import UserError
-from common.embeddings import pack
 from common.paths import REPOSITORY
+from common.pictures.embeddings import pack
 from common.postgres import apply_schema
 from common.settings import local_port
 from common.waiting import wait_until

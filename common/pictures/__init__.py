@@ -1,0 +1,1 @@
+"""The one way an image becomes numbers, in training and in serving."""
