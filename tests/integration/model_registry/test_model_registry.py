@@ -23,7 +23,7 @@ from model_registry import load_model_from_registry, promote, reproduce, rollbac
 from model_registry.versions.promotion import history, user_and_host
 from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry, connect, run_of
 from tests.conftest import Stack
-from tests.integration.test_object_store import client as object_store_client
+from tests.integration.model_registry.test_object_store import client as object_store_client
 from tests.patience import PATIENCE_S
 
 Answer = subprocess.CompletedProcess[str]
