@@ -22,7 +22,7 @@ def mean_colours() -> tuple[list[np.ndarray], list[str]]:
     for number, material in enumerate(MATERIALS):
         for picture in range(PER_CLASS):
             rng = np.random.default_rng([number, picture])
-            colours.append(np.asarray(open_image(render(material, 32, rng))).mean(axis=(0, 1)))
+            colours.append(np.asarray(open_image(render(material, 64, rng))).mean(axis=(0, 1)))
             labels.append(material)
     return colours, labels
 
