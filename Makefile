@@ -151,7 +151,7 @@ lint: $(VENV)/.installed ## ruff, the directions of imports, and mypy --strict
 
 .PHONY: test-quick
 test-quick: lint ## Linters, unit and property tests: no service, no Java, at most a minute and a half
-	$(BIN)/pytest -m 'not services' --ignore=tests/integration --ignore=tests/e2e --numprocesses=auto
+	$(BIN)/pytest -m 'not services' --ignore=tests/integration --ignore=tests/e2e --numprocesses=logical --dist=worksteal
 
 .PHONY: test
 test: setup lint ## Everything: linters, unit, integration and end-to-end tests

@@ -15,6 +15,8 @@ from common.paths import REPOSITORY
 from common.waiting import wait_until
 from tests.api_serving.process import api_process, is_ready
 
+pytestmark = pytest.mark.services
+
 FORMS = [("api_serving.app:app", "."), ("app:app", "api_serving")]
 
 

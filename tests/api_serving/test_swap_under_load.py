@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import httpx
+import pytest
 
 from api_serving.app import create_app
 from api_serving.settings import Settings
@@ -15,6 +16,8 @@ from common.pictures.embeddings import unpack
 from common.waiting import wait_until
 from tests.api_serving.fake_registry import Api, FakeRegistry
 from tests.api_serving.running import running
+
+pytestmark = pytest.mark.services
 
 SWAPS = 10
 CLIENTS = 3

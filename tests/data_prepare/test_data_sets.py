@@ -1,6 +1,7 @@
 """Monday, tuesday and manifests in one go."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,17 @@ from data_prepare.data_sets import main, names
 from data_prepare.sample_images import main as render
 
 
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rendered")
+    render(folder, per_class=2, side=64, workers=1)
+    return folder
+
+
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    render(tmp_path / "monday", per_class=2, side=64, workers=1)
+def root(rendered: Path, tmp_path: Path) -> Path:
+    """A folder with a `monday` of its own."""
+    shutil.copytree(rendered, tmp_path / "monday")
     return tmp_path
 
 

@@ -9,6 +9,9 @@ import pytest
 from common.paths import REPOSITORY
 from tests.repo.test_structure import STAGES
 
+pytestmark = pytest.mark.services
+"""Packages come from the network, unless they are in the cache."""
+
 ABSENT = {
     "api_serving": ("sklearn", "mlflow.server.handlers", "pandas", "boto3", "psycopg2", "torch"),
     "dashboard_stream": ("sklearn", "mlflow", "fastapi"),

@@ -67,6 +67,7 @@ def test_names_that_mlflow_cannot_take_are_refused_at_once(name: str, closed_por
         connect(f"http://127.0.0.1:{closed_port}", name, timeout_s=60)
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("command", [("load_model_from_registry", "--alias", "champion"), ("save_model_to_registry",)])
 def test_commands_end_with_one_line_when_the_server_is_away(
     command: tuple[str, ...], closed_port: int, tmp_path: Path
