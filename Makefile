@@ -7,6 +7,8 @@ STACK := $(BIN)/python -m local_stack
 STAGES := data_prepare data_generate model_registry api_serving connect_reconciler dashboard_stream local_stack
 PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 COMPOSE := docker compose
+# Most tests wait for something; each worker has a stack of its own, of some 1.6 GiB.
+WORKERS ?= 3
 # Services to leave out: make up WITHOUT="grafana-dashboard data-generator"
 WITHOUT ?=
 leaving_out = $(if $(WITHOUT),$$($(1) config --services | grep -vxF $(foreach name,$(WITHOUT),-e $(name))))
@@ -154,8 +156,8 @@ test-quick: lint ## Linters, unit and property tests: no service, no Java, at mo
 	$(BIN)/pytest -m 'not services' --ignore=tests/integration --ignore=tests/e2e --numprocesses=logical --dist=worksteal
 
 .PHONY: test
-test: setup lint ## Everything: linters, unit, integration and end-to-end tests
-	$(BIN)/pytest
+test: setup lint sample-data ## Everything: linters, unit, integration and end-to-end tests (WORKERS=1: one after the other)
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
 
 .PHONY: pins
 pins: $(VENV)/.installed ## Compile requirements/*.txt anew from pyproject.toml

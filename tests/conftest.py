@@ -1,4 +1,4 @@
-"""The stack that integration and end-to-end tests share: every service for real, on ports and state of its own."""
+"""The stack that a worker's integration and end-to-end tests share: every service for real, on ports of its own."""
 
 import os
 import signal
@@ -26,13 +26,17 @@ from common.settings import (
 from common.waiting import wait_until
 from local_stack.processes.services import SERVICES
 from local_stack.processes.supervision import Supervisor
+from tests import workers
 from tests.patience import PATIENCE_S
-
-PORT_OFFSET = 20000
 
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    workers.arrange(items)
 
 
 class Stack:
@@ -94,7 +98,7 @@ def stack() -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="cargo-") as folder:
         # Root's databases run as another user, who must reach their folder.
         Path(folder).chmod(0o755)
-        patch.setenv("CARGO_PORT_OFFSET", str(PORT_OFFSET))
+        patch.setenv("CARGO_PORT_OFFSET", str(workers.STACK_OFFSETS[workers.NUMBER]))
         patch.setenv("LOCAL_STACK_STATE_DIR", folder)
         # What tests insert may look like a drift; the model that all of them see shall stay.
         patch.setenv("MODEL_REGISTRY_ADAPT_CONFIRM_S", "86400")

@@ -9,10 +9,15 @@ from contextlib import contextmanager
 import httpx
 
 from common.paths import REPOSITORY
+from tests import workers
+
+FIRST_PORT = 19300
+"""No stack of another test has a port from here on to 19700."""
 
 
 def free_port() -> int:
-    for port in range(18000, 18100):
+    first = FIRST_PORT + 100 * workers.NUMBER
+    for port in range(first, first + 100):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)):
                 return port

@@ -17,7 +17,7 @@ from common.paths import REPOSITORY
 from common.waiting import wait_until
 from tests.patience import PATIENCE_S
 
-PORT_OFFSET = 10000
+PORT_OFFSET = 12500
 API = f"http://127.0.0.1:{8000 + PORT_OFFSET}"
 MLFLOW = f"http://127.0.0.1:{5001 + PORT_OFFSET}/api/2.0/mlflow"
 TARGET = f"postgresql://targetuser:targetpassword@127.0.0.1:{5433 + PORT_OFFSET}/targetdatabase"
