@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from local_stack.processes.services import SERVICES
 
 from common.paths import REPOSITORY
 from common.settings import PortSettings, StageSettings
+from local_stack.processes.services import SERVICES
 from tests.repo.compose import STAGE_FILES, written
 from tests.repo.test_structure import STAGES, declared_settings, tracked
 
