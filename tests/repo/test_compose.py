@@ -131,11 +131,17 @@ def test_dockerfiles(file: Path) -> None:
     assert "<<" not in text
 
 
-@pytest.mark.parametrize("file", sorted(REPOSITORY.glob("*/Dockerfile")), ids=names)
-def test_images_hold_whole_stages(file: Path) -> None:
+def test_images_hold_whole_stages() -> None:
     """Folder by folder: a list of modules would miss the next subpackage, and only the running service would tell."""
-    stage = file.parent.name
-    assert f"\nCOPY common/ common/\nCOPY {stage}/ {stage}/\n" in file.read_text()
+    assert "\nCOPY common/ common/\nCOPY ${STAGE}/ ${STAGE}/\n" in (REPOSITORY / "common" / "Dockerfile").read_text()
+
+
+def test_our_services_share_one_dockerfile_and_say_what_they_run() -> None:
+    for file in STAGE_FILES:
+        for name, service in services(written(file)):
+            if service["extends"]["service"] == "python":
+                assert (REPOSITORY / service["build"]["args"]["STAGE"] / "__init__.py").exists(), name
+                assert "command" in service or name in TOOLS, name
 
 
 @needs_compose
