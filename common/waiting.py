@@ -3,20 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable
-from typing import NoReturn, TypeVar, cast
+from typing import TypeVar, cast
 
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    retry_if_not_result,
-    sleep_using_event,
-    stop_after_delay,
-    wait_exponential,
-    wait_fixed,
-    wait_random,
-)
-from tenacity.wait import wait_base
+import tenacity
 
 from common.cli import UserError
 from common.health.state import Health
@@ -47,7 +36,7 @@ class RetrySchedule:
     """Pauses after failures in a row: they double from `first_s` to `longest_s`."""
 
     def __init__(self, first_s: float, longest_s: float) -> None:
-        self._pauses = wait_exponential(multiplier=first_s, max=longest_s)
+        self._pauses = tenacity.wait_exponential(multiplier=first_s, max=longest_s)
         self.reset()
 
     def failed(self) -> float:
@@ -58,21 +47,21 @@ class RetrySchedule:
 
     def reset(self) -> None:
         """Call after a success: the next pause is short again."""
-        self._attempts = RetryCallState(Retrying(), fn=None, args=(), kwargs={})
+        self._attempts = tenacity.RetryCallState(tenacity.Retrying(), fn=None, args=(), kwargs={})
 
 
-def retry_for(timeout_s: float, what: str, on: type[Exception]) -> Retrying:
+def retry_for(timeout_s: float, what: str, on: type[Exception]) -> tenacity.Retrying:
     """Retry a call while it raises `on`, pausing 0.2 to 2 s; the last error is raised after `timeout_s`."""
 
-    def say(state: RetryCallState) -> None:
+    def say(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if state.attempt_number in (1, 5) or state.attempt_number % 20 == 0:
             log.info("waiting for %s: %s", what, str(error).strip().splitlines()[:1])
 
-    return Retrying(
-        retry=retry_if_exception_type(on),
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(on),
         wait=_jittered(2.0),
-        stop=stop_after_delay(timeout_s),
+        stop=tenacity.stop_after_delay(timeout_s),
         before_sleep=say,
         reraise=True,
     )
@@ -87,20 +76,20 @@ def retry_until_stopped(
     is away; what is there again is for `work` or its caller to say.
     """
 
-    def begin(state: RetryCallState) -> None:
+    def begin(state: tenacity.RetryCallState) -> None:
         if stop.is_set():
             raise Stopped
         health.beat()
 
-    def say(state: RetryCallState) -> None:
+    def say(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Away):
             health.lacks(error.part, str(error))
 
-    return Retrying(
-        retry=retry_if_exception_type(Away),
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(Away),
         wait=_jittered(LONGEST_PAUSE_S),
-        sleep=pause or sleep_using_event(stop),
+        sleep=pause or tenacity.sleep_using_event(stop),
         before=begin,
         before_sleep=say,
     )(work)
@@ -108,18 +97,16 @@ def retry_until_stopped(
 
 def wait_until(check: Callable[[], T | None], what: str, timeout_s: float, interval_s: float = 0.2) -> T:
     """Poll `check` until it returns something true, and return that; after `timeout_s` a `UserError` names `what`."""
-
-    def give_up(state: RetryCallState) -> NoReturn:
-        raise UserError(f"{what}: not so after {timeout_s:g} s")
-
-    polling = Retrying(
-        retry=retry_if_not_result(bool),
-        wait=wait_fixed(interval_s),
-        stop=stop_after_delay(timeout_s),
-        retry_error_callback=give_up,
+    polling = tenacity.Retrying(
+        retry=tenacity.retry_if_not_result(bool),
+        wait=tenacity.wait_fixed(interval_s),
+        stop=tenacity.stop_after_delay(timeout_s),
     )
-    return cast("T", polling(check))
+    try:
+        return cast("T", polling(check))
+    except tenacity.RetryError:
+        raise UserError(f"{what}: not so after {timeout_s:g} s") from None
 
 
-def _jittered(longest_s: float) -> wait_base:
-    return wait_exponential(multiplier=FIRST_PAUSE_S, max=longest_s) + wait_random(0, JITTER_S)
+def _jittered(longest_s: float) -> tenacity.wait.wait_base:
+    return tenacity.wait_exponential(multiplier=FIRST_PAUSE_S, max=longest_s) + tenacity.wait_random(0, JITTER_S)
