@@ -157,7 +157,7 @@ test-quick: lint ## Linters, unit and property tests: no service, no Java, at mo
 
 .PHONY: test
 test: setup lint sample-data ## Everything: linters, unit, integration and end-to-end tests (WORKERS=1: one after the other)
-	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadgroup --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 .PHONY: pins
 pins: $(VENV)/.installed ## Compile requirements/*.txt anew from pyproject.toml

@@ -34,9 +34,8 @@ hypothesis.settings.register_profile("suite", deadline=None)
 hypothesis.settings.load_profile("suite")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    workers.arrange(items)
+    items.sort(key=lambda item: workers.rank(item.nodeid))
 
 
 class Stack:

@@ -14,7 +14,10 @@ from botocore.exceptions import ClientError
 
 from common.paths import REPOSITORY
 from local_stack.processes.object_store import ACCESS_KEY, SECRET_KEY
-from tests.e2e.containers import Containers, can_be_had, image, lacking, port
+from tests.e2e.containers import Containers, can_be_had, image, lacking
+
+PORT = 26400
+"""Of the containers here: others may run beside them."""
 
 PART = 5 * 1024 * 1024
 """Bytes: the least that S3 takes for a part that is not the last."""
@@ -44,11 +47,16 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
     store = Containers(
         REPOSITORY / "model_registry" / "docker-compose.yaml",
         f"cargo-test-{request.param}",
-        {"OBJECT_STORE": request.param, "CARGO_NETWORK": f"cargo-test-{request.param}"},
+        {
+            "OBJECT_STORE": request.param,
+            "CARGO_NETWORK": f"cargo-test-{request.param}",
+            "OBJECT_STORE_PORT": str(PORT),
+            "OBJECT_STORE_CONSOLE_PORT": str(PORT + 1),
+        },
     )
     try:
         store.compose("up", "-d", "--wait", "mlflow-artifact-store")
-        yield f"http://127.0.0.1:{port(9000)}"
+        yield f"http://127.0.0.1:{PORT}"
     finally:
         store.down("--volumes")
 
