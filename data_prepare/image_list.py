@@ -78,7 +78,10 @@ def main(
     manifests = {name: manifest(root / name, classes) for name in datasets}
     for name, records in manifests.items():
         path = output / f"{name}.json"
-        write_atomically(path, "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in records).encode())
+        content = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in records).encode()
+        # One that says the same is left alone: two stacks of one checkout may list at the same time.
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomically(path, content)
         typer.echo(f"{path}: {len(records)} images, {len(classes)} classes")
 
 

@@ -78,3 +78,15 @@ def test_bad_roots_are_one_line(run_command: RunCommand, root: Path) -> None:
     assert outcome.code == 1
     assert "sunday" in outcome.errors
     assert not (root / "lists").exists()
+
+
+def test_a_manifest_that_says_the_same_is_left_alone(run_command: RunCommand, root: Path) -> None:
+    """Two stacks of one checkout may list at the same time."""
+    manifest = root / "lists" / "monday.json"
+    assert run_command(app, "--root", root, "--output", root / "lists").code == 0
+    before = manifest.stat()
+    assert run_command(app, "--root", root, "--output", root / "lists").code == 0
+    assert (manifest.stat().st_ino, manifest.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    (root / "monday" / "wood" / "wood_0.jpg").unlink()
+    assert run_command(app, "--root", root, "--output", root / "lists").code == 0
+    assert len(listed(manifest)) == 5
