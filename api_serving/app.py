@@ -11,9 +11,9 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api_serving.models.model_store import ModelStore
+from api_serving.models.model_store import ModelHolder
 from api_serving.request_handling import problems
-from api_serving.request_handling.batching import Gate, Predictor
+from api_serving.request_handling.batching import ConcurrencyLimit, Predictor
 from api_serving.request_handling.image_store import ImageStore
 from api_serving.request_handling.logs import StartupErrors, configure
 from api_serving.request_handling.metrics import Metrics, RequestTimer
@@ -41,10 +41,10 @@ class Services:
 
     settings: Settings
     images: ImageStore
-    models: ModelStore
+    models: ModelHolder
     predictor: Predictor
-    requests: Gate
-    uploads: Gate
+    requests: ConcurrencyLimit
+    uploads: ConcurrencyLimit
 
 
 def _services(request: Request) -> Services:
@@ -63,14 +63,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         configure()
         chosen = settings or Settings()
-        models = ModelStore(chosen, metrics.count_swap)
+        models = ModelHolder(chosen, metrics.count_swap)
         app.state.services = Services(
             settings=chosen,
             images=ImageStore(chosen.image_root),
             models=models,
             predictor=Predictor(chosen.workers, chosen.chunk_size, metrics),
-            requests=Gate(chosen.max_pending, f"{chosen.max_pending} requests are already waiting"),
-            uploads=Gate(chosen.max_uploads, f"{chosen.max_uploads} uploads are already running"),
+            requests=ConcurrencyLimit(chosen.max_pending, f"{chosen.max_pending} requests are already waiting"),
+            uploads=ConcurrencyLimit(chosen.max_uploads, f"{chosen.max_uploads} uploads are already running"),
         )
         loading = asyncio.create_task(models.run(), name="follow the alias")
         yield

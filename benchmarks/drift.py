@@ -23,7 +23,7 @@ from benchmarks.drift_material import Material, materials
 from common.cli import run
 from common.paths import IMAGE_ROOT
 from dashboard_stream.drift.checks import Detectors
-from dashboard_stream.drift.window import Predicted, Window
+from dashboard_stream.drift.window import PredictionRow, Window
 from dashboard_stream.settings import Settings as StreamSettings
 from model_registry.comparison.paired_images import paired_images
 from model_registry.settings import Settings as RegistrySettings
@@ -67,7 +67,7 @@ class Contenders:
         self._features = np.array(material.reference.features)
         self._rng, self._seconds = rng, seconds
 
-    def check(self, rows: list[Predicted], known: set[str]) -> Verdicts:
+    def check(self, rows: list[PredictionRow], known: set[str]) -> Verdicts:
         """What each says of a window; of the slow textbook tests those that are not `known` to have given alarm."""
         began = time.perf_counter()
         checks = self._detectors.check(rows)
@@ -94,7 +94,7 @@ class Contenders:
 
 
 def play(
-    rows: list[Predicted], contenders: Contenders, settings: StreamSettings, whole: bool
+    rows: list[PredictionRow], contenders: Contenders, settings: StreamSettings, whole: bool
 ) -> list[tuple[int, Verdicts]]:
     """The verdicts of each check of a full window, with the number of images after the change."""
     window = Window(settings.drift_window, settings.drift_check_every)

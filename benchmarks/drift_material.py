@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from common.pictures.embeddings import PROJECTION, as_stored, project
 from dashboard_stream.drift.reference import Reference
-from dashboard_stream.drift.window import Predicted
+from dashboard_stream.drift.window import PredictionRow
 from model_registry.comparison.paired_images import PairedImages
 from model_registry.data.dataset import group_names
 from model_registry.training.head import fit_head
@@ -28,10 +28,10 @@ class Material:
     """A model's reference, and its predictions of the same images in their clean and their corrupted form."""
 
     reference: Reference
-    clean: list[Predicted]
-    corrupted: list[Predicted]
+    clean: list[PredictionRow]
+    corrupted: list[PredictionRow]
 
-    def stream(self, length: int, share: float, rng: np.random.Generator) -> list[Predicted]:
+    def stream(self, length: int, share: float, rng: np.random.Generator) -> list[PredictionRow]:
         """`CLEAN_BEFORE` and a few clean images, then `length` of which `share` are corrupted."""
         before = CLEAN_BEFORE + int(rng.integers(10))
         rounds = -(-(before + length) // len(self.clean))
@@ -101,10 +101,10 @@ def _stitched(folds: list[_Fold], day: str, images: int) -> Probabilities:
 
 def _rows(
     data: PairedImages, probabilities: Probabilities, features: npt.NDArray[np.float32], chosen: npt.NDArray[np.int64]
-) -> list[Predicted]:
+) -> list[PredictionRow]:
     classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
     targets = data.targets.tolist()
     return [
-        Predicted(i, NOW, "d", data.images[i].image_path, classes[i], targets[i], confidences[i], "1", numbers)
+        PredictionRow(i, NOW, "d", data.images[i].image_path, classes[i], targets[i], confidences[i], "1", numbers)
         for i, numbers in zip(chosen.tolist(), features[chosen].tolist(), strict=True)
     ]

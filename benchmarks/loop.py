@@ -30,7 +30,7 @@ from local_stack.processes.supervision import Supervisor
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 console = Console()
 
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 CPU_EVERY_S = 5.0
 SETTLE_S = 20.0
 """A stack that has just started is not at rest."""
@@ -69,7 +69,7 @@ class Watch(threading.Thread):
 
     def run(self) -> None:
         next_cpu = 0.0
-        while not self.over.wait(LOOK_EVERY_S):
+        while not self.over.wait(POLL_INTERVAL_S):
             if time.monotonic() >= next_cpu:
                 self._read_cpu()
                 next_cpu = time.monotonic() + CPU_EVERY_S

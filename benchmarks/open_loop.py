@@ -37,7 +37,7 @@ class Answers:
         for image, item in zip(images, results, strict=True):
             self.confidences[item["model_version"], image].add(item["confidence"])
 
-    def disowned(self) -> int:
+    def wrong_version_answers(self) -> int:
         """Answers that are not those of the version they name: each version has its own for each image."""
         spread = {key: max(found) - min(found) for key, found in self.confidences.items()}
         return sum(each > 1e-4 for each in spread.values())

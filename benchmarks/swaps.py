@@ -138,7 +138,7 @@ async def measure(
 
 
 def totals(rounds: list[Answers]) -> list[str]:
-    counts = [(len(each.milliseconds), len(each.failed), each.mixed, each.disowned()) for each in rounds]
+    counts = [(len(each.milliseconds), len(each.failed), each.mixed, each.wrong_version_answers()) for each in rounds]
     return [str(sum(column)) for column in zip(*counts, strict=True)]
 
 

@@ -2,23 +2,23 @@
 
 import socket
 
-from common.waiting import Away
+from common.waiting import Unavailable
 
 
-class BrokerAway(Away):
+class BrokerUnavailable(Unavailable):
     """No broker answers now; the same work may succeed later."""
 
     part = "broker"
 
 
-def servers_that_listen(bootstrap_servers: str) -> list[str]:
-    """`bootstrap_servers` as a list. Raises `BrokerAway` when none accepts a connection.
+def reachable_servers(bootstrap_servers: str) -> list[str]:
+    """`bootstrap_servers` as a list. Raises `BrokerUnavailable` when none accepts a connection.
 
     A Kafka client whose constructor times out leaves its thread and sockets behind, so look first.
     """
     servers = [server.strip() for server in bootstrap_servers.split(",")]
     if not any(map(_listens, servers)):
-        raise BrokerAway(f"no broker listens at {bootstrap_servers}")
+        raise BrokerUnavailable(f"no broker listens at {bootstrap_servers}")
     return servers
 
 

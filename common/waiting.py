@@ -21,7 +21,7 @@ JITTER_S = 0.1
 """Added at random to each pause, so that those who lost the same service do not all come back at once."""
 
 
-class Away(Exception):
+class Unavailable(Exception):
     """A part that work needs cannot serve now; the same work may succeed later."""
 
     part: str
@@ -70,7 +70,7 @@ def retry_for(timeout_s: float, what: str, on: type[Exception]) -> tenacity.Retr
 def retry_until_stopped(
     work: Callable[[], T], health: Health, stop: threading.Event, pause: Callable[[float], None] | None = None
 ) -> T:
-    """Call `work` until nothing that it needs is `Away`, and return what it returns. `Stopped` when `stop` is set.
+    """Call `work` until nothing it needs is `Unavailable`, and return what it returns. `Stopped` when `stop` is set.
 
     Pauses 0.2 to 5 s, in which `stop` is heard unless `pause` is given. `health` beats at each attempt and lacks what
     is away; what is there again is for `work` or its caller to say.
@@ -83,11 +83,11 @@ def retry_until_stopped(
 
     def say(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, Away):
+        if isinstance(error, Unavailable):
             health.lacks(error.part, str(error))
 
     return tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(Away),
+        retry=tenacity.retry_if_exception_type(Unavailable),
         wait=_jittered(LONGEST_PAUSE_S),
         sleep=pause or tenacity.sleep_using_event(stop),
         before=begin,

@@ -6,7 +6,7 @@ from pathlib import Path
 from common.cli import UserError
 
 
-def wanted_connectors(folder: Path) -> dict[str, dict[str, str]]:
+def desired_connectors(folder: Path) -> dict[str, dict[str, str]]:
     """Configuration by name, from the files that `curl` can post as well. Raises `UserError`."""
     wanted = {}
     for file in sorted(folder.glob("*_connector.json")):

@@ -19,7 +19,7 @@ from connect_reconciler.settings import Settings
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
-LOOK_EVERY_S = 15.0
+POLL_INTERVAL_S = 15.0
 
 
 def create_tables(settings: Settings, timeout_s: float) -> None:
@@ -50,7 +50,7 @@ def main(
         log.info("the tables of %s are there", describe(settings.target_database_url))
         return
     stop = stop_event()
-    health = Health(stale_after_s=4 * LOOK_EVERY_S)
+    health = Health(stale_after_s=4 * POLL_INTERVAL_S)
     health.lacks("tables", "not looked at yet")
     serve_health(health, settings.health_host, settings.health_port)
     while not stop.is_set():
@@ -61,7 +61,7 @@ def main(
         except (UserError, psycopg2.Error) as error:
             health.lacks("tables", " ".join(str(error).split()))
         # While something is missing others wait for it.
-        stop.wait(LOOK_EVERY_S if health.ready()[0] else 1.0)
+        stop.wait(POLL_INTERVAL_S if health.ready()[0] else 1.0)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from typing import Any
 from kafka import KafkaProducer
 
 from common.names import SINK_DEAD_LETTER_TOPIC
-from common.network import servers_that_listen
-from connect_reconciler.reading import ends, read, reader
+from common.network import reachable_servers
+from connect_reconciler.reading import offset_bounds, range_consumer, read
 
-REMEMBERED = 10_000
+DUPLICATE_SEARCH_MESSAGES = 10_000
 """Letters a partition that are looked through for doubles: more than any batch that is taken over."""
 
 DELIVERY_TIMEOUT_S = 30
@@ -26,14 +26,14 @@ Origin = tuple[str, int, int]
 def write(refused: Sequence[tuple[Any, str]], bootstrap_servers: str) -> int:
     """Write each (message, reason) that is not there yet; return how many. All are on the broker's disk afterwards.
 
-    Raises `BrokerAway` or `KafkaError` with some of them written perhaps; calling again completes the rest.
+    Raises `BrokerUnavailable` or `KafkaError` with some of them written perhaps; calling again completes the rest.
     """
     if not refused:
         return 0
     present = _origins(bootstrap_servers)
     new = [(message, reason) for message, reason in refused if _origin(message) not in present]
     producer = KafkaProducer(
-        bootstrap_servers=servers_that_listen(bootstrap_servers),
+        bootstrap_servers=reachable_servers(bootstrap_servers),
         acks="all",
         reconnect_backoff_max_ms=1000,
         delivery_timeout_ms=DELIVERY_TIMEOUT_S * 1000,
@@ -67,9 +67,9 @@ def _origin(message: Any) -> Origin:
 
 def _origins(bootstrap_servers: str) -> set[Origin]:
     """Where the letters that are already there came from."""
-    with reader(bootstrap_servers) as consumer:
-        bounds = ends(consumer, SINK_DEAD_LETTER_TOPIC)
-        tail = {each: (max(first, last - REMEMBERED), last) for each, (first, last) in bounds.items()}
+    with range_consumer(bootstrap_servers) as consumer:
+        bounds = offset_bounds(consumer, SINK_DEAD_LETTER_TOPIC)
+        tail = {each: (max(first, last - DUPLICATE_SEARCH_MESSAGES), last) for each, (first, last) in bounds.items()}
         letters = read(consumer, tail)
     found = set()
     for letter in letters:

@@ -8,17 +8,17 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 
-from common.network import servers_that_listen
+from common.network import reachable_servers
 
 REQUEST_TIMEOUT_MS = 15000
 READ_TIMEOUT_S = 60.0
 
 
 @contextmanager
-def reader(bootstrap_servers: str) -> Iterator[KafkaConsumer]:
-    """A consumer for `ends` and `read`. Raises `BrokerAway` or `KafkaError`."""
+def range_consumer(bootstrap_servers: str) -> Iterator[KafkaConsumer]:
+    """A consumer for `offset_bounds` and `read`. Raises `BrokerUnavailable` or `KafkaError`."""
     consumer = KafkaConsumer(
-        bootstrap_servers=servers_that_listen(bootstrap_servers),
+        bootstrap_servers=reachable_servers(bootstrap_servers),
         enable_auto_commit=False,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
         reconnect_backoff_max_ms=1000,
@@ -29,7 +29,7 @@ def reader(bootstrap_servers: str) -> Iterator[KafkaConsumer]:
         consumer.close()
 
 
-def ends(consumer: KafkaConsumer, topic: str) -> dict[TopicPartition, tuple[int, int]]:
+def offset_bounds(consumer: KafkaConsumer, topic: str) -> dict[TopicPartition, tuple[int, int]]:
     """For each partition the offset of the first message that is left, and the one behind the last."""
     partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
     if not partitions:

@@ -14,13 +14,13 @@ from common.health.server import serve_health
 from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.names import SINK_CONNECTOR
-from common.network import BrokerAway
+from common.network import BrokerUnavailable
 from common.waiting import LONGEST_PAUSE_S, RetrySchedule
 from connect_reconciler.connect_client import ConnectClient, ConnectorStatus, ConnectUnavailable
-from connect_reconciler.connector_files import wanted_connectors
+from connect_reconciler.connector_files import desired_connectors
 from connect_reconciler.restarts import RestartLimit
 from connect_reconciler.settings import Settings
-from connect_reconciler.sink_mender import SinkMender, TargetAway
+from connect_reconciler.sink_mender import SinkRecovery, TargetUnavailable
 from connect_reconciler.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ GIVEN_UP = Gauge("connector_given_up", "1 while the restarts of the window are u
 
 
 class Reconciler:
-    """One `turn` looks at everything and puts right what it can; what it cannot is on `/readyz`."""
+    """One `run_once` looks at everything and puts right what it can; what it cannot is on `/readyz`."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Reconciler:
         connect: ConnectClient,
         wanted: Mapping[str, dict[str, str]],
         health: Health,
-        sink: SinkMender,
+        sink: SinkRecovery,
     ) -> None:
         self._settings = settings
         self._connect = connect
@@ -52,13 +52,13 @@ class Reconciler:
         self._limits = {name: RestartLimit(settings.restarts, settings.restart_window_s) for name in wanted}
         self._topics_checked: float | None = None
 
-    def turn(self, now: float) -> bool:
+    def run_once(self, now: float) -> bool:
         """Return whether the broker and Connect answered; never raises because one of them is away."""
         self._health.beat()
         try:
             self.check_topics(now)
             self._health.has("broker")
-        except (BrokerAway, KafkaError, OSError) as error:
+        except (BrokerUnavailable, KafkaError, OSError) as error:
             self._health.lacks("broker", f"{type(error).__name__}: {error}")
             return False
         try:
@@ -82,7 +82,7 @@ class Reconciler:
         for name, config in self._wanted.items():
             try:
                 self._check_connector(name, config, present.get(name), now)
-            except (ConnectUnavailable, TargetAway) as error:
+            except (ConnectUnavailable, TargetUnavailable) as error:
                 self._health.lacks(name, str(error))
             except httpx.HTTPStatusError as error:
                 # Connect refuses the file itself: trying again is all one can do until someone mends it.
@@ -108,11 +108,11 @@ class Reconciler:
             log.info("resumed %s", name)
             self._health.lacks(name, f"was {status.state}, now resumed")
         elif status.failed:
-            self._mend(name, status.cause, restarts, now)
+            self._recover(name, status.cause, restarts, now)
         else:
             self._health.lacks(name, f"{status.state}, tasks {list(status.task_states)}")
 
-    def _mend(self, name: str, cause: str, restarts: RestartLimit, now: float) -> None:
+    def _recover(self, name: str, cause: str, restarts: RestartLimit, now: float) -> None:
         given_up = restarts.exhausted(now)
         GIVEN_UP.labels(name).set(given_up)
         if given_up:
@@ -130,8 +130,8 @@ class Reconciler:
         self._sink.check_target()
         restarts.restarted(now)
         RESTARTS.labels(name).inc()
-        if self._sink.mend(cause):
-            restarts.progressed()
+        if self._sink.recover(cause):
+            restarts.reset()
 
 
 @app.command()
@@ -139,18 +139,18 @@ def main() -> None:
     """Keep topics and connectors as the files in `kafka/` say, until SIGTERM."""
     configure_logging()
     settings = Settings()
-    wanted = wanted_connectors(settings.files)
+    wanted = desired_connectors(settings.files)
     stop = stop_event()
     # Taking a batch over may last longer than a turn should.
     health = Health(stale_after_s=180)
     health.lacks("connect", "not looked at yet")
     serve_health(health, settings.health_host, settings.health_port)
     client = ConnectClient(settings.connect_url)
-    sink = SinkMender(client, settings.kafka_bootstrap_servers, settings.target_database_url)
+    sink = SinkRecovery(client, settings.kafka_bootstrap_servers, settings.target_database_url)
     reconciler = Reconciler(settings, client, wanted, health, sink)
     away = RetrySchedule(settings.interval_s, LONGEST_PAUSE_S)
     while not stop.is_set():
-        if reconciler.turn(time.monotonic()):
+        if reconciler.run_once(time.monotonic()):
             away.reset()
             stop.wait(settings.interval_s)
         else:

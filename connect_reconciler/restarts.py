@@ -38,7 +38,7 @@ class RestartLimit:
         self._due = now + self._schedule.failed()
         self._running_since = None
 
-    def progressed(self) -> None:
+    def reset(self) -> None:
         """Forget the restarts so far: their cause was found and removed, so a next failure is another matter."""
         self._restarts.clear()
         self._settled()

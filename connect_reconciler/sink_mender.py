@@ -10,10 +10,10 @@ from prometheus_client import Counter
 
 from common.cli import UserError
 from common.names import SINK_CONNECTOR
-from common.network import BrokerAway
+from common.network import BrokerUnavailable
 from common.postgres import Connection, connect
 from connect_reconciler.connect_client import ConnectClient, Offsets
-from connect_reconciler.step_over import STATEMENT_TIMEOUT_MS, TakenOver, step_over
+from connect_reconciler.step_over import STATEMENT_TIMEOUT_MS, SkipResult, skip_refused_messages
 
 log = logging.getLogger(__name__)
 
@@ -23,33 +23,37 @@ TAKEN_OVER = Counter("sink_messages_taken_over_total", "Messages that the reconc
 REFUSED = Counter("sink_messages_refused_total", "Messages that the target refused, now dead letters")
 
 
-StepOver: TypeAlias = Callable[[ConnectClient, str, Connection], TakenOver]
+SkipRefusedMessages: TypeAlias = Callable[[ConnectClient, str, Connection], SkipResult]
 
 
-class TargetAway(Exception):
+class TargetUnavailable(Exception):
     """The target database cannot take rows: neither a restart nor stepping over would help."""
 
 
-class SinkMender:
+class SinkRecovery:
     """Remembers where the sink stood at its last restart: failing there again, it does so because of a message."""
 
     def __init__(
-        self, client: ConnectClient, bootstrap_servers: str, target_url: str, step_over: StepOver = step_over
+        self,
+        client: ConnectClient,
+        bootstrap_servers: str,
+        target_url: str,
+        skip: SkipRefusedMessages = skip_refused_messages,
     ) -> None:
         self._client = client
         self._bootstrap_servers = bootstrap_servers
         self._target_url = target_url
-        self._step_over = step_over
+        self._skip = skip
         self._restarted_at: Offsets | None = None
 
     def check_target(self) -> None:
-        """Raise `TargetAway` while the target's table cannot be read."""
+        """Raise `TargetUnavailable` while the target's table cannot be read."""
         self._target().close()
 
-    def mend(self, cause: str) -> bool:
+    def recover(self, cause: str) -> bool:
         """Restart the sink or step over; return whether refused messages were put aside, so that it can go on.
 
-        Raises `TargetAway` or `ConnectUnavailable` with nothing lost.
+        Raises `TargetUnavailable` or `ConnectUnavailable` with nothing lost.
         """
         stands_at = self._client.sink_offsets(SINK_CONNECTOR)
         if stands_at != self._restarted_at:
@@ -59,8 +63,8 @@ class SinkMender:
             return False
         target = self._target()
         try:
-            taken = self._step_over(self._client, self._bootstrap_servers, target)
-        except (psycopg2.Error, KafkaError, BrokerAway, UserError) as error:
+            taken = self._skip(self._client, self._bootstrap_servers, target)
+        except (psycopg2.Error, KafkaError, BrokerUnavailable, UserError) as error:
             log.warning("%s could not be taken over: %s", SINK_CONNECTOR, error)
             return False
         finally:
@@ -73,12 +77,12 @@ class SinkMender:
         try:
             connection = connect(self._target_url, "connect_reconciler", TARGET_TIMEOUT_S)
         except UserError as error:
-            raise TargetAway(str(error)) from error
+            raise TargetUnavailable(str(error)) from error
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute("set local statement_timeout = %s", (STATEMENT_TIMEOUT_MS,))
                 cursor.execute("select from cargo limit 0")
         except psycopg2.Error as error:
             connection.close()
-            raise TargetAway(f"the target's table cargo cannot be read: {str(error).strip()}") from error
+            raise TargetUnavailable(f"the target's table cargo cannot be read: {str(error).strip()}") from error
         return connection

@@ -18,7 +18,7 @@ from common.rows import parse_message
 from common.waiting import wait_until
 from connect_reconciler import dead_letters
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable, Offsets
-from connect_reconciler.reading import ends, read, reader
+from connect_reconciler.reading import offset_bounds, range_consumer, read
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ BATCH = 2000
 """Messages a partition. The sink polls 500 in all, and may fail up to a second of work behind its last commit."""
 
 STOP_TIMEOUT_S = 30.0
-LEAVE_TIMEOUT_S = 30.0
+GROUP_EMPTY_TIMEOUT_S = 30.0
 """Connect refuses to change the offsets while the sink's group has members; one that was killed is in it for 5 s."""
 
 STATEMENT_TIMEOUT_MS = 30_000
@@ -41,18 +41,18 @@ on conflict (id) do update set
 """
 
 
-class TakenOver(NamedTuple):
+class SkipResult(NamedTuple):
     """How many messages got their place, and how many of them as dead letters."""
 
     messages: int
     refused: int
 
 
-def step_over(connect: ConnectClient, bootstrap_servers: str, target: Connection) -> TakenOver:
+def skip_refused_messages(connect: ConnectClient, bootstrap_servers: str, target: Connection) -> SkipResult:
     """Give every message of the sink's next batch its place and move the sink behind it.
 
-    Raises `psycopg2.Error`, `KafkaError`, `BrokerAway`, `UserError` or `ConnectUnavailable` with no offset moved. The
-    sink is resumed in any case; where that fails too, the next look at Connect does it.
+    Raises `psycopg2.Error`, `KafkaError`, `BrokerUnavailable`, `UserError` or `ConnectUnavailable` with no offset
+    moved. The sink is resumed in any case; where that fails too, the next look at Connect does it.
     """
     connect.stop(SINK_CONNECTOR)
     try:
@@ -60,9 +60,9 @@ def step_over(connect: ConnectClient, bootstrap_servers: str, target: Connection
         messages, behind = _next_batch(bootstrap_servers, connect.sink_offsets(SINK_CONNECTOR))
         refused = _take_over(messages, bootstrap_servers, target)
         if behind:
-            wait_until(lambda: _move(connect, behind), f"offsets of {SINK_CONNECTOR} moved", LEAVE_TIMEOUT_S)
+            wait_until(lambda: _move(connect, behind), f"offsets of {SINK_CONNECTOR} moved", GROUP_EMPTY_TIMEOUT_S)
         log.warning("took over %d messages from the sink, %d of them dead letters", len(messages), refused)
-        return TakenOver(len(messages), refused)
+        return SkipResult(len(messages), refused)
     finally:
         connect.resume(SINK_CONNECTOR)
 
@@ -84,9 +84,9 @@ def _next_batch(
     bootstrap_servers: str, committed: Mapping[tuple[str, int], int]
 ) -> tuple[list[Any], dict[tuple[str, int], int]]:
     """The messages from the committed offsets on, and the offsets behind them."""
-    with reader(bootstrap_servers) as consumer:
+    with range_consumer(bootstrap_servers) as consumer:
         ranges = {}
-        for each, (first, last) in ends(consumer, SOURCE_TOPIC).items():
+        for each, (first, last) in offset_bounds(consumer, SOURCE_TOPIC).items():
             # An offset that retention has overtaken starts at the first message that is left.
             start = max(committed.get((each.topic, each.partition), 0), first)
             ranges[each] = (start, min(start + BATCH, last))

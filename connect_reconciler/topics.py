@@ -4,7 +4,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
 from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
-from common.network import servers_that_listen
+from common.network import reachable_servers
 
 TOPICS = {
     SOURCE_TOPIC: 3,
@@ -17,9 +17,9 @@ TOPICS = {
 
 
 def ensure_topics(bootstrap_servers: str) -> list[str]:
-    """Create the topics that are missing and return their names. Raises `BrokerAway` or `KafkaError`."""
+    """Create the topics that are missing and return their names. Raises `BrokerUnavailable` or `KafkaError`."""
     admin = KafkaAdminClient(
-        bootstrap_servers=servers_that_listen(bootstrap_servers),
+        bootstrap_servers=reachable_servers(bootstrap_servers),
         request_timeout_ms=5000,
         bootstrap_timeout_ms=5000,
         # By default a client that lost its broker for a minute stays away 25 s longer than the broker.

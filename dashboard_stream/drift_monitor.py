@@ -10,10 +10,10 @@ from common.health.server import serve_health
 from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.waiting import Stopped, retry_until_stopped
-from dashboard_stream.clients.prediction_api import ApiAway
+from dashboard_stream.clients.prediction_api import ApiUnavailable
 from dashboard_stream.clients.stopping import unless_stopped
 from dashboard_stream.clients.target_database import TargetDatabase
-from dashboard_stream.drift.counting import DriftCounter
+from dashboard_stream.drift.counting import DriftTracker
 from dashboard_stream.drift.reference import Reference, ReferenceApi
 from dashboard_stream.drift.store import DriftStore
 from dashboard_stream.settings import Settings
@@ -33,13 +33,13 @@ class InterruptibleReferences:
         return unless_stopped(self._api.get, self._stop, self._health.beat)
 
 
-def watch(counter: DriftCounter, health: Health, stop: threading.Event, poll_s: float) -> None:
+def watch(counter: DriftTracker, health: Health, stop: threading.Event, poll_s: float) -> None:
     """Count until told to stop: `Stopped`. What is away is waited for; predictions lie in the database meanwhile."""
 
-    def turn() -> bool:
+    def run_once() -> bool:
         try:
-            more = counter.turn()
-        except ApiAway:
+            more = counter.run_once()
+        except ApiUnavailable:
             health.has("database")
             raise
         health.has("database")
@@ -47,7 +47,7 @@ def watch(counter: DriftCounter, health: Health, stop: threading.Event, poll_s: 
         return more
 
     while True:
-        if not retry_until_stopped(turn, health, stop):
+        if not retry_until_stopped(run_once, health, stop):
             stop.wait(poll_s)
 
 
@@ -62,7 +62,7 @@ def main() -> None:
     serve_health(health, settings.health_host, settings.drift_health_port)
     database = TargetDatabase(settings.target_database_url, "drift-monitor")
     references = InterruptibleReferences(ReferenceApi(settings.api_url, settings.api_timeout_s), health, stop)
-    counter = DriftCounter(DriftStore(database), references, health, settings.drift_window, settings.drift_check_every)
+    counter = DriftTracker(DriftStore(database), references, health, settings.drift_window, settings.drift_check_every)
     try:
         log.info("windows of %d predictions, checked every %d", settings.drift_window, settings.drift_check_every)
         watch(counter, health, stop, settings.drift_poll_s)

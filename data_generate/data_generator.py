@@ -13,8 +13,8 @@ from common.health.server import serve_health
 from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.waiting import Stopped
-from data_generate.control.controller import Helm
-from data_generate.control.stream_settings import Rules, Steering
+from data_generate.control.controller import CommandPoller
+from data_generate.control.stream_settings import Rules, StreamSettings
 from data_generate.rows.manifests import Manifest, read_manifest
 from data_generate.rows.mixes import Mix, Schedule, parse_mix, parse_schedule
 from data_generate.rows.row_sources import CargoRows, IrisRows
@@ -44,12 +44,12 @@ def cargo_rows(settings: Settings, plan: Schedule) -> tuple[CargoRows, Manifest,
     manifests = {name: read_manifest(settings.manifest_dir, name) for name in names}
     source = CargoRows(manifests.values(), settings.seed)
 
-    def know(mix: Mix) -> None:
+    def check_mix(mix: Mix) -> None:
         for name in mix:
             if not source.knows(name):
                 source.add(read_manifest(settings.manifest_dir, name))
 
-    return source, manifests[BULK_DATASET], know
+    return source, manifests[BULK_DATASET], check_mix
 
 
 @app.command()
@@ -83,18 +83,20 @@ def main(
     plan = parse_schedule(parse_mix(settings.mix), settings.schedule)
     stop = stop_event()
     health = Health(settings.heartbeat_file)
-    source, bulk, know = (IrisRows(settings.seed), None, None) if table is Table.iris else cargo_rows(settings, plan)
-    brake = None
+    source, bulk, check_mix = (
+        (IrisRows(settings.seed), None, None) if table is Table.iris else cargo_rows(settings, plan)
+    )
+    flow_control = None
     # The topic carries the rows of cargo only.
     if settings.subscriber_url and table is Table.cargo:
-        brake = BackPressure(str(settings.subscriber_url), settings.max_open_rows, health, stop)
+        flow_control = BackPressure(str(settings.subscriber_url), settings.max_open_rows, health, stop)
 
     health.lacks("database", "not connected yet")
     serve_health(health, settings.health_host, settings.health_port)
     database = SourceDatabase(settings.source_database_url, health, stop)
-    base = Steering(settings.rate, plan)
+    base = StreamSettings(settings.rate, plan)
     # Without a rate it does what it was told at the start, and ends.
-    steering = Helm(database, Rules(base, know), health).steering if base.rate else lambda _: base
+    steering = CommandPoller(database, Rules(base, check_mix), health).steering if base.rate else lambda _: base
     try:
         schemas = ("schema.sql",) if table is Table.cargo else ("schema.sql", "iris_schema.sql")
         tables = (source.table, "cargo_load", "generator_command", "cargo_label_due")
@@ -103,10 +105,10 @@ def main(
             loaded = database.load_once(bulk)
             INSERTED.labels(bulk.dataset).inc(loaded)
             log.info("bulk load of %s: %s", bulk.dataset, f"{loaded} rows" if loaded else "done before")
-            if brake:
-                brake.start(loaded)
+            if flow_control:
+                flow_control.start(loaded)
         log.info("inserting %s into %s", base, source.table)
-        stream = Stream(database, source, steering, brake, stop, health.beat)
+        stream = Stream(database, source, steering, flow_control, stop, health.beat)
         log.info("inserted %d rows", stream.run(burst, count))
     except Stopped:
         log.info("stopped while the database was away")

@@ -10,7 +10,7 @@ from common.cli import UserError, run
 from common.logs import configure_logging
 from common.postgres import Connection, connect, describe
 from common.waiting import wait_until
-from data_generate.control.commands import Command, Kind, State, ask, settled
+from data_generate.control.commands import Command, Kind, State, ask, read_result
 from data_generate.settings import Settings
 
 CONNECT_TIMEOUT_S = 10.0
@@ -60,7 +60,7 @@ def main(
 
 def _answer(connection: Connection, number: int) -> Command:
     try:
-        return wait_until(lambda: settled(connection, number), "taken up", ANSWER_TIMEOUT_S)
+        return wait_until(lambda: read_result(connection, number), "taken up", ANSWER_TIMEOUT_S)
     except UserError as error:
         raise UserError(
             f"no generator has taken command {number} up in {ANSWER_TIMEOUT_S:g} s. Start one (it takes it up then), or"

@@ -7,7 +7,7 @@ STALL_S = 60.0
 """So long nothing at all may move."""
 
 
-class Patience:
+class StallDetector:
     """Remembers when what it is shown last changed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

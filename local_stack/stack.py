@@ -7,7 +7,7 @@ from rich.console import Console
 
 from common.cli import UserError
 from local_stack.inspection.status import ServiceState, service_states, work_done
-from local_stack.patience import STALL_S, Patience
+from local_stack.patience import STALL_S, StallDetector
 from local_stack.processes.data_sets import prepare_data_sets, remember_data_set
 from local_stack.processes.ports import check_ports
 from local_stack.processes.postgres import ensure_service_user
@@ -15,7 +15,7 @@ from local_stack.processes.services import SERVICES
 from local_stack.processes.supervision import Supervisor
 from local_stack.settings import Settings
 
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def start(settings: Settings, environment: dict[str, str]) -> Supervisor:
 
 def wait_until_ready(supervisor: Supervisor, console: Console) -> None:
     """Return when every service is ready and every job done; `UserError` names what failed or no longer gets on."""
-    patience = Patience()
+    patience = StallDetector()
     with console.status("starting") as line:
         while pending := pending_services(supervisor):
             line.update(f"waiting for {', '.join(pending)}")
@@ -49,7 +49,7 @@ def wait_until_ready(supervisor: Supervisor, console: Console) -> None:
                     f"nothing has moved for {STALL_S:g} s, and not ready yet: {', '.join(pending)}. "
                     "Ask `make doctor`, or see `make logs S=name`."
                 )
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(POLL_INTERVAL_S)
 
 
 def pending_services(supervisor: Supervisor) -> list[str]:

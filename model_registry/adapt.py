@@ -24,34 +24,34 @@ from common.logs import configure_logging
 from common.names import CHALLENGER, MODEL_NAME
 from common.postgres import Connection
 from common.postgres import connect as connect_database
-from model_registry.adaptation.challenge import chosen_recipe, judge_challenger, read_champion, train_challenger
+from model_registry.adaptation.challenge import chosen_recipe, evaluate_challenger, read_champion, train_challenger
 from model_registry.adaptation.preparation import Preparation
-from model_registry.adaptation.runs import Alarm, Outcome, Run, lasts, only_run, read_alarm
+from model_registry.adaptation.runs import Alarm, Outcome, Run, adaptation_lock, is_confirmed, read_alarm
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import wait_for_rows
 from model_registry.data.days import CLEAN
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.versions.promotion import promote
 from model_registry.versions.registration import register
-from model_registry.versions.registry import Registry, connect, plain_errors
+from model_registry.versions.registry import Registry, connect, mlflow_errors_as_user_errors
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
 WHO = "model-adapter"
 
-LOOK_EVERY_S = 0.2
+POLL_INTERVAL_S = 0.2
 """Between two looks whether an alarm is confirmed."""
 
 
-def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: Settings) -> Outcome | None:
+def adapt_to_alarm(connection: Connection, registry: Registry, alarm: Alarm, settings: Settings) -> Outcome | None:
     """One run from its beginning to an outcome; None for an alarm that is over before it is confirmed.
 
     `UserError` when it cannot begin; others cut it off. The lock must be held by `connection`, which every step is
     written with: a run that lost the one lost the other.
     """
-    embeddings = Embeddings(settings.embedding_cache, content_hash)
+    embeddings = EmbeddingSource(settings.embedding_cache, content_hash)
     with closing(connect_database(settings.source_database_url, "model-adapter", settings.wait_timeout_s)) as source:
         clean_rows = wait_for_rows(source, CLEAN, settings.wait_timeout_s)
     champion = read_champion(registry, settings.image_root, embeddings)
@@ -66,14 +66,14 @@ def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: S
     record.begin(champion.version, recipe.strategy)
     try:
         preparation = Preparation(connection, alarm, champion, clean_rows, settings, embeddings)
-        outcome, reason = _carry_out(record, registry, preparation)
+        outcome, reason = _train_and_evaluate(record, registry, preparation)
     except UserError as error:
         outcome, reason = "failed", str(error)
     except SystemExit:
-        record.put_off()
+        record.record_stop()
         raise
     except (MlflowException, requests.RequestException) as error:
-        record.cut_off(f"MLflow could not do it: {str(error).strip().splitlines()[0]}")
+        record.record_interruption(f"MLflow could not do it: {str(error).strip().splitlines()[0]}")
         raise
     record.finish(outcome, reason)
     log.info("alarm %d, version %s: %s. %s", alarm.id, champion.version, outcome, reason)
@@ -81,25 +81,25 @@ def answer(connection: Connection, registry: Registry, alarm: Alarm, settings: S
 
 
 def _confirmed(connection: Connection, alarm: Alarm, confirm_s: float) -> bool:
-    while (lasting := lasts(connection, alarm.id, confirm_s)) is None:
-        time.sleep(LOOK_EVERY_S)
+    while (lasting := is_confirmed(connection, alarm.id, confirm_s)) is None:
+        time.sleep(POLL_INTERVAL_S)
     return lasting
 
 
-def _carry_out(record: Run, registry: Registry, preparation: Preparation) -> tuple[Outcome, str]:
+def _train_and_evaluate(record: Run, registry: Registry, preparation: Preparation) -> tuple[Outcome, str]:
     champion, settings, embeddings = preparation.champion, preparation.settings, preparation.embeddings
     with _timed(record, "collecting"):
         drifted_rows = preparation.collect(record)
     record.training(len(drifted_rows))
     with _timed(record, "training"):
-        trained = train_challenger(champion, preparation.old_day, drifted_rows, settings, embeddings)
-        log.info("%s", embeddings.told())
+        trained = train_challenger(champion, preparation.prepared_day, drifted_rows, settings, embeddings)
+        log.info("%s", embeddings.describe_counts())
     with _timed(record, "registering"):
         version = register(registry, trained)
         registry.client.set_registered_model_alias(registry.model_name, CHALLENGER, version.version)
     record.judging(str(version.version))
     with _timed(record, "judging"):
-        verdict = judge_challenger(registry, champion, version, trained, settings, embeddings)
+        verdict = evaluate_challenger(registry, champion, version, trained, settings, embeddings)
     record.judged(verdict.figures)
     reason = "; ".join(verdict.reasons)
     if not verdict.passed:
@@ -134,15 +134,15 @@ def main(
         closing(
             connect_database(settings.target_database_url, "model-adapter-run", settings.wait_timeout_s)
         ) as connection,
-        plain_errors(),
+        mlflow_errors_as_user_errors(),
     ):
         connection.autocommit = True
         try:
-            with only_run(connection, model_name) as alone:
+            with adaptation_lock(connection, model_name) as alone:
                 if not alone:
                     raise UserError(f"another run adapts {model_name} right now")
                 registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
-                answer(connection, registry, read_alarm(connection, alarm), settings)
+                adapt_to_alarm(connection, registry, read_alarm(connection, alarm), settings)
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             reason = str(error).strip().splitlines()[0]
             raise UserError(f"the database went away, and with it the right to go on: {reason}") from error

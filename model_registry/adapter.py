@@ -21,15 +21,15 @@ from common.logs import configure_logging
 from common.names import MODEL_NAME
 from common.postgres import Connection, connect
 from common.waiting import RetrySchedule
-from model_registry.adaptation.due_alarm import due_alarm
-from model_registry.adaptation.runs import only_run
+from model_registry.adaptation.next_alarm import next_alarm
+from model_registry.adaptation.runs import adaptation_lock
 from model_registry.settings import Settings
-from model_registry.versions.champion_lookup import RegistryAway, look
+from model_registry.versions.champion_lookup import RegistryUnavailable, find_champion
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
-TURN_S = 1.0
+LOOP_INTERVAL_S = 1.0
 NICE = 10
 """Serving keeps its latency while a run uses what is left of the processors."""
 
@@ -46,12 +46,12 @@ class Adapter:
         self._connection: Connection | None = None
         self._runs = RetrySchedule(first_s=1.0, longest_s=20.0)
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """Look once, and carry out what is due."""
         self._health.beat()
         alarm = self._due()
         if alarm is None:
-            self._stop.wait(TURN_S)
+            self._stop.wait(LOOP_INTERVAL_S)
         elif self._carried_out(alarm):
             self._health.has("run")
             self._runs.reset()
@@ -62,13 +62,13 @@ class Adapter:
     def _due(self) -> int | None:
         try:
             connection = self._connected()
-            champion = look(self._settings.tracking_uri, self._model_name)
+            champion = find_champion(self._settings.tracking_uri, self._model_name)
             self._health.has("registry")
             if champion is None:
                 return None
-            with only_run(connection, self._model_name) as alone:
-                return due_alarm(connection, champion, self._settings) if alone else None
-        except RegistryAway as error:
+            with adaptation_lock(connection, self._model_name) as alone:
+                return next_alarm(connection, champion, self._settings) if alone else None
+        except RegistryUnavailable as error:
             self._health.lacks("registry", str(error))
         except (UserError, psycopg2.Error) as error:
             self._health.lacks("database", " ".join(str(error).split()))
@@ -105,7 +105,7 @@ class Adapter:
             os.setpriority(os.PRIO_PROCESS, child.pid, NICE)
             while child.poll() is None:
                 self._health.beat()
-                if self._stop.wait(TURN_S):
+                if self._stop.wait(LOOP_INTERVAL_S):
                     _end(child)
         return child.returncode == 0
 
@@ -130,7 +130,7 @@ def main(model_name: Annotated[str, typer.Option(help="Name the models are regis
     serve_health(health, settings.health_host, settings.adapter_health_port)
     adapter = Adapter(settings, model_name, health, stop)
     while not stop.is_set():
-        adapter.turn()
+        adapter.run_once()
 
 
 if __name__ == "__main__":

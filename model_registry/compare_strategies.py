@@ -22,7 +22,7 @@ from model_registry.comparison.page import chart, markdown
 from model_registry.comparison.paired_images import paired_images
 from model_registry.comparison.report import Comparison, raw_numbers, terminal_table
 from model_registry.settings import Settings
-from model_registry.versions.registry import connect, plain_errors
+from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
@@ -43,7 +43,7 @@ def log(comparison: Comparison, files: list[Path], parameters: dict[str, object]
     with mlflow.start_run(run_name="compare_strategies") as active:
         mlflow.log_params(parameters)
         for each in comparison.figures:
-            name = each.contender.name.replace(" ", "_").removesuffix("%")
+            name = each.config.name.replace(" ", "_").removesuffix("%")
             for figure in ("monday", "tuesday", "mean", "forgetting"):
                 mlflow.log_metric(f"{name}_{figure}", getattr(each, figure).mean)
         mlflow.log_dict({"verdict": comparison.verdict()}, "verdict.json")
@@ -89,7 +89,7 @@ def main(
     console.print(f"written: {', '.join(map(str, files))}")
     if log_run:
         parameters = {"splits": splits, "budgets": budgets, "images": len(data.images), "title": title}
-        with plain_errors():
+        with mlflow_errors_as_user_errors():
             console.print(f"logged: run {log(comparison, files, parameters)} on {settings.tracking_uri}")
 
 

@@ -17,13 +17,13 @@ from common.logs import configure_logging
 from common.names import MODEL_NAME
 from common.waiting import RetrySchedule
 from model_registry.settings import Settings
-from model_registry.versions.champion_lookup import RegistryAway, look
+from model_registry.versions.champion_lookup import RegistryUnavailable, find_champion
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
-LOOK_EVERY_S = 15.0
-TURN_S = 1.0
+POLL_INTERVAL_S = 15.0
+LOOP_INTERVAL_S = 1.0
 """How often a running training is looked at."""
 
 
@@ -33,7 +33,7 @@ def train(health: Health, stop: threading.Event) -> bool:
     with subprocess.Popen([*command, "--if-missing"]) as training:
         while training.poll() is None:
             health.beat()
-            if stop.wait(TURN_S):
+            if stop.wait(LOOP_INTERVAL_S):
                 training.terminate()
                 training.wait()
     return training.returncode == 0
@@ -52,15 +52,15 @@ def main() -> None:
     while not stop.is_set():
         health.beat()
         try:
-            champion = look(settings.tracking_uri, MODEL_NAME)
-        except RegistryAway as error:
+            champion = find_champion(settings.tracking_uri, MODEL_NAME)
+        except RegistryUnavailable as error:
             health.lacks("champion", str(error))
-            stop.wait(TURN_S)
+            stop.wait(LOOP_INTERVAL_S)
             continue
         if champion is not None:
             health.has("champion")
             trainings.reset()
-            stop.wait(LOOK_EVERY_S)
+            stop.wait(POLL_INTERVAL_S)
             continue
         health.lacks("champion", "none yet: training")
         if train(health, stop):

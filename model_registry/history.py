@@ -12,13 +12,13 @@ from common.cli import run
 from common.logs import configure_logging
 from common.names import MODEL_NAME
 from model_registry.settings import Settings
-from model_registry.versions.promotion import Event, history
-from model_registry.versions.registry import connect, plain_errors
+from model_registry.versions.promotion import AliasMove, history
+from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
 
-def table(events: Iterable[Event]) -> Table:
+def table(events: Iterable[AliasMove]) -> Table:
     """One line an event, the oldest first; times are UTC."""
     result = Table("when (UTC)", "who", "from → to", "why")
     for event in events:
@@ -36,7 +36,7 @@ def main(
     configure_logging()
     settings = Settings()
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
-    with plain_errors():
+    with mlflow_errors_as_user_errors():
         events = history(registry)
     console = Console()
     console.print(table(events) if events else f"No version of {model_name} has served yet.")

@@ -13,7 +13,7 @@ from common.cli import run
 from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
 from model_registry.settings import Settings
-from model_registry.versions.registry import connect, plain_errors
+from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
 from model_registry.versions.verification import verify
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
@@ -31,7 +31,7 @@ def main(
     configure_logging()
     settings = Settings()
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
-    with plain_errors():
+    with mlflow_errors_as_user_errors():
         version = registry.by_run(run_id) if run_id is not None else registry.by_alias(alias or "")
         results = verify(registry, version, settings.image_root)
     console = Console(soft_wrap=True, highlight=False)

@@ -14,7 +14,7 @@ from common.cli import UserError, run
 from common.logs import configure_logging
 from common.names import MODEL_NAME
 from model_registry.settings import Settings
-from model_registry.versions.registry import connect, plain_errors
+from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
 from model_registry.versions.reproduction import Reproduction, reproduce
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
@@ -45,7 +45,7 @@ def main(
     configure_logging()
     settings = Settings()
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
-    with plain_errors():
+    with mlflow_errors_as_user_errors():
         result = reproduce(registry, registry.by_number(str(version)), settings)
     console = Console()
     console.print(table(result))

@@ -10,7 +10,7 @@ from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
 from model_registry.settings import Settings
 from model_registry.versions.promotion import rollback, user_and_host
-from model_registry.versions.registry import connect, plain_errors
+from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
@@ -25,7 +25,7 @@ def main(
     configure_logging()
     settings = Settings()
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
-    with plain_errors():
+    with mlflow_errors_as_user_errors():
         version = rollback(registry, who or user_and_host(), reason)
     Console(soft_wrap=True, highlight=False).print(f"{model_name} version {version} is the {CHAMPION} again")
 

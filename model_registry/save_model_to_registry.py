@@ -16,25 +16,25 @@ from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
 from common.postgres import connect as connect_database
 from model_registry.data.content import content_hash
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.rehearsal import Recipe
-from model_registry.training.training import Trained, require_accuracy, train
+from model_registry.training.training import TrainedModel, require_accuracy, train
 from model_registry.versions.promotion import promote
 from model_registry.versions.registration import register
-from model_registry.versions.registry import Registry, connect, plain_errors, run_of
+from model_registry.versions.registry import Registry, connect, mlflow_errors_as_user_errors, run_id_of
 from model_registry.versions.verification import require_registered
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 
 
-def summary(settings: Settings, registry: Registry, version: ModelVersion, trained: Trained, serves: bool) -> str:
+def summary(settings: Settings, registry: Registry, version: ModelVersion, trained: TrainedModel, serves: bool) -> str:
     """What to read and what to do next."""
-    chosen = f"--model-name {registry.model_name} --run-id {run_of(version)}"
+    chosen = f"--model-name {registry.model_name} --run-id {run_id_of(version)}"
     lines = {
-        "run id": run_of(version),
+        "run id": run_id_of(version),
         "version": f"{version.version} of {registry.model_name}" + (f", now {CHAMPION}" if serves else ""),
         "test accuracy": f"{trained.clean.accuracy:.4f} on {len(trained.clean.targets)} images",
         "checked": "registered as it was measured",
@@ -81,14 +81,14 @@ def main(
     settings = Settings() if group_pattern is None else Settings(group_pattern=group_pattern)
     registry = connect(settings.tracking_uri, model_name, settings.wait_timeout_s)
     console = Console(soft_wrap=True, highlight=False)
-    with plain_errors():
+    with mlflow_errors_as_user_errors():
         if if_missing and (champion := registry.champion()):
             console.print(f"{model_name} has a champion already: version {champion.version} of run {champion.run_id}")
             return
         database = connect_database(settings.source_database_url, "save-model-to-registry", settings.wait_timeout_s)
-        embeddings = Embeddings(settings.embedding_cache, content_hash)
+        embeddings = EmbeddingSource(settings.embedding_cache, content_hash)
         trained = train(database, settings, Recipe(seed, strategy, budget), embeddings)
-        log.info("%s", embeddings.told())
+        log.info("%s", embeddings.describe_counts())
         version = register(registry, trained)
         require_registered(registry, version, trained, settings.image_root, embeddings)
         require_accuracy(trained.clean.accuracy, settings.minimum_accuracy)

@@ -40,9 +40,9 @@ def ensure_bucket(settings: Settings) -> None:
         config=Config(connect_timeout=5, read_timeout=10, retries={"total_max_attempts": 1}),
     )
     try:
-        wait = retry_for(settings.wait_timeout_s, f"object store {settings.s3_endpoint_url}", _Away)
+        wait = retry_for(settings.wait_timeout_s, f"object store {settings.s3_endpoint_url}", _ObjectStoreUnavailable)
         wait(_create_bucket, client, settings.s3_bucket)
-    except _Away as error:
+    except _ObjectStoreUnavailable as error:
         raise UserError(
             f"object store {settings.s3_endpoint_url} cannot be reached: {error}. "
             "Start it, or set MODEL_REGISTRY_S3_ENDPOINT_URL."
@@ -54,7 +54,7 @@ def ensure_bucket(settings: Settings) -> None:
         ) from error
 
 
-class _Away(Exception):
+class _ObjectStoreUnavailable(Exception):
     """The object store does not answer, or answers that it is not ready."""
 
 
@@ -63,11 +63,11 @@ def _create_bucket(client: "boto3.client", bucket: str) -> None:
         client.create_bucket(Bucket=bucket)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-            raise _Away(str(error)) from error
+            raise _ObjectStoreUnavailable(str(error)) from error
         if error.response["Error"]["Code"] not in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
             raise
     except BotoCoreError as error:
-        raise _Away(str(error)) from error
+        raise _ObjectStoreUnavailable(str(error)) from error
 
 
 def migrate(settings: Settings) -> None:

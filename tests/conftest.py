@@ -27,7 +27,7 @@ from common.waiting import wait_until
 from local_stack.processes.services import SERVICES
 from local_stack.processes.supervision import Supervisor
 from tests import workers
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("suite", deadline=None)
@@ -61,7 +61,7 @@ class Stack:
         """SIGKILL; returns when the supervisor has put a new process in its place."""
         before = self.pid(service)
         os.kill(before, signal.SIGKILL)
-        wait_until(lambda: self.pid(service) not in {0, before}, f"{service} restarted", timeout_s=PATIENCE_S)
+        wait_until(lambda: self.pid(service) not in {0, before}, f"{service} restarted", timeout_s=WAIT_TIMEOUT_S)
 
     def stop(self, service: str) -> None:
         self._supervisor.stop_service(service)
@@ -69,7 +69,7 @@ class Stack:
     def start(self, service: str) -> None:
         self._supervisor.start_service(service)
 
-    def wait_ready(self, service: str, timeout_s: float = PATIENCE_S) -> None:
+    def wait_ready(self, service: str, timeout_s: float = WAIT_TIMEOUT_S) -> None:
         probe = next(each.ready for each in SERVICES if each.name == service)
         assert probe is not None
         wait_until(probe, f"{service} ready", timeout_s)

@@ -3,7 +3,7 @@
 import ctypes
 
 
-def give_back() -> None:
+def release_free_memory() -> None:
     """Hand freed memory back to the system, where the C library can be told to.
 
     glibc keeps it for later, in a pool a thread: after a dozen swaps that was twice what one model takes.

@@ -19,7 +19,7 @@ class NoModelOnDisk(Exception):
     """There is no usable model in the folder; the text says why."""
 
 
-class KeptModels:
+class ModelCache:
     """The two versions served last: the last one for times without the registry, the one before for a way back."""
 
     def __init__(self, folder: Path) -> None:

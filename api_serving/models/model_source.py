@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from api_serving.models.classifier import Classifier, load_classifier
-from api_serving.models.model_disk import KeptModels, NoModelOnDisk, read_model
+from api_serving.models.model_disk import ModelCache, NoModelOnDisk, read_model
 from api_serving.models.model_metadata import InvalidModel, ModelInfo
-from api_serving.models.registry import Registered, Registry
+from api_serving.models.registry import RegisteredVersion, Registry
 from api_serving.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -30,12 +30,12 @@ class LoadedModel:
     info: ModelInfo
 
     @property
-    def registered(self) -> Registered:
+    def registered(self) -> RegisteredVersion:
         """What the registry calls it."""
         return _registered(self.info)
 
 
-class ModelSource:
+class ModelLoader:
     """Gives models that are loaded, checked and warm."""
 
     def __init__(self, settings: Settings) -> None:
@@ -44,13 +44,13 @@ class ModelSource:
         wanted = f"{settings.mlflow_tracking_uri} {settings.model_name}@{settings.model_alias}"
         # One folder each, so that one registry's model never stands in for another's.
         digest = hashlib.sha256(wanted.encode()).hexdigest()[:12]
-        self.kept = KeptModels(settings.model_dir / f"registry-{digest}")
+        self.kept = ModelCache(settings.model_dir / f"registry-{digest}")
 
-    def wanted(self) -> Registered:
+    def wanted(self) -> RegisteredVersion:
         """What the alias names now."""
         return self._registry.by_alias(self._settings.model_name, self._settings.model_alias)
 
-    def fetch(self, wanted: Registered, served: ModelInfo | None) -> LoadedModel:
+    def fetch(self, wanted: RegisteredVersion, served: ModelInfo | None) -> LoadedModel:
         """The version `wanted`, from disk or else from the registry, and kept on disk from then on.
 
         Raises what `Registry.download` raises, and `InvalidModel` too when its targets mean another thing than those
@@ -59,7 +59,7 @@ class ModelSource:
         with tempfile.TemporaryDirectory(prefix="model-") as folder:
             file, model = self._from_disk(wanted) or self._download(wanted, Path(folder))
             if served is not None:
-                require_same_meaning(model.info, served)
+                require_compatible_classes(model.info, served)
             self._warm(model)
             try:
                 self.kept.keep(file, model.info)
@@ -89,7 +89,7 @@ class ModelSource:
             raise NoModelOnDisk(f"{error}. Run `python -m api_serving.download_model --alias champion`") from error
         return self._warm(self._load(file, info))
 
-    def _from_disk(self, wanted: Registered) -> tuple[Path, LoadedModel] | None:
+    def _from_disk(self, wanted: RegisteredVersion) -> tuple[Path, LoadedModel] | None:
         found = self.kept.find(wanted.version, wanted.run_id)
         if found is None:
             return None
@@ -98,7 +98,7 @@ class ModelSource:
         except InvalidModel:  # an older API accepted it, or it was changed together with its facts
             return None
 
-    def _download(self, wanted: Registered, folder: Path) -> tuple[Path, LoadedModel]:
+    def _download(self, wanted: RegisteredVersion, folder: Path) -> tuple[Path, LoadedModel]:
         file, info, classifier = self._registry.download(wanted, folder, self._settings.inference_threads)
         return file, LoadedModel(classifier, info)
 
@@ -110,7 +110,7 @@ class ModelSource:
         return model
 
 
-def require_same_meaning(info: ModelInfo, served: ModelInfo) -> None:
+def require_compatible_classes(info: ModelInfo, served: ModelInfo) -> None:
     """`InvalidModel` unless a target that `served` gave means the same class in `info`.
 
     A newer version may have more classes at the end. An older one, to which somebody goes back, may lack them.
@@ -127,5 +127,5 @@ def require_same_meaning(info: ModelInfo, served: ModelInfo) -> None:
     )
 
 
-def _registered(info: ModelInfo) -> Registered:
-    return Registered(info.name, info.version, info.run_id)
+def _registered(info: ModelInfo) -> RegisteredVersion:
+    return RegisteredVersion(info.name, info.version, info.run_id)

@@ -9,11 +9,11 @@ from typing import Literal, TypeVar
 import anyio
 import anyio.to_thread
 
-from api_serving.models.memory import give_back
+from api_serving.models.memory import release_free_memory
 from api_serving.models.model_disk import NoModelOnDisk
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.model_source import LoadedModel, ModelSource
-from api_serving.models.registry import ModelNotRegistered, Registered, RegistryUnavailable
+from api_serving.models.model_source import LoadedModel, ModelLoader
+from api_serving.models.registry import ModelNotRegistered, RegisteredVersion, RegistryUnavailable
 from api_serving.models.retries import FailedVersion, Failure
 from api_serving.settings import Settings
 from common.waiting import RetrySchedule
@@ -30,13 +30,13 @@ class NoModelLoaded(Exception):
     """There is no model to answer with yet; the text says what is lacking."""
 
 
-class ModelStore:
+class ModelHolder:
     """Holds the one reference to the model that answers. `run` fills it and needs no supervision."""
 
     def __init__(self, settings: Settings, count_swap: Callable[[SwapOutcome], None]) -> None:
         self._settings = settings
         self._count_swap = count_swap
-        self._source = ModelSource(settings)
+        self._source = ModelLoader(settings)
         self._failed_version = FailedVersion()
         self._give_up_waiting = 0.0
         self._confirmed = False
@@ -68,14 +68,14 @@ class ModelStore:
             try:
                 await (self._load_downloaded() if from_disk else self._follow())
             except Exception as error:
-                self._lack(f"it failed unexpectedly ({type(error).__name__}); the log has the cause", error)
+                self._record_failure(f"it failed unexpectedly ({type(error).__name__}); the log has the cause", error)
             await anyio.sleep(self._settings.poll_s if self._confirmed else looks.failed())
 
     async def _load_downloaded(self) -> None:
         try:
             self._serve(await _in_thread(self._source.downloaded))
         except (NoModelOnDisk, InvalidModel) as error:
-            self._lack(str(error))
+            self._record_failure(str(error))
 
     async def _follow(self) -> None:
         """One look at the alias, and the swap when it names another version than the one that answers."""
@@ -83,7 +83,7 @@ class ModelStore:
             if self._swapped:
                 # A look later, when the requests that still held the former model have their answers.
                 self._swapped = False
-                await _in_thread(give_back)
+                await _in_thread(release_free_memory)
             wanted = await _in_thread(self._source.wanted)
             if self.current is None or self.current.registered != wanted:
                 self._failed_version.require_due(wanted, time.monotonic())
@@ -98,7 +98,7 @@ class ModelStore:
             self._failed_version.reset()
             self._confirmed, self.note = True, None
 
-    async def _take_over(self, wanted: Registered) -> None:
+    async def _take_over(self, wanted: RegisteredVersion) -> None:
         """Load beside the model that answers, then put the one reference to the new model in its place."""
         served = self.current.info if self.current and self._confirmed else None
         failure: Failure
@@ -123,12 +123,12 @@ class ModelStore:
 
     async def _without_registry(self, reason: str) -> None:
         if self.current is not None or time.monotonic() < self._give_up_waiting:
-            self._lack(reason)
+            self._record_failure(reason)
             return
         try:
             model = await _in_thread(self._source.last)
         except (NoModelOnDisk, InvalidModel) as error:
-            self._lack(f"{reason}; and no earlier copy can stand in: {error}")
+            self._record_failure(f"{reason}; and no earlier copy can stand in: {error}")
         else:
             self._serve(model, f"last downloaded copy, because {reason}")
 
@@ -140,13 +140,13 @@ class ModelStore:
                 self._confirmed = True
             except (NoModelOnDisk, InvalidModel, RegistryUnavailable):
                 self.current = self.note = None
-        self._lack(reason)
+        self._record_failure(reason)
 
     def _serve(self, model: LoadedModel, note: str | None = None) -> None:
         self.current, self.note = model, note
         log.info("serving %s version %s%s", model.info.name, model.info.version, f" ({note})" * bool(note))
 
-    def _lack(self, reason: str, cause: Exception | None = None) -> None:
+    def _record_failure(self, reason: str, cause: Exception | None = None) -> None:
         """Note, beside the model that answers, why it is not the wanted one; without a model: what is missing."""
         if reason not in (self.note, self.missing):
             log.warning("model: %s", reason, exc_info=cause)

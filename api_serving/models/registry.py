@@ -23,7 +23,7 @@ class ModelNotRegistered(Exception):
 
 
 @dataclass(frozen=True)
-class Registered:
+class RegisteredVersion:
     """A version in the registry, not downloaded yet."""
 
     name: str
@@ -41,7 +41,7 @@ class Registry:
         self.uri = uri
         self._timeout_s = timeout_s
 
-    def by_alias(self, name: str, alias: str) -> Registered:
+    def by_alias(self, name: str, alias: str) -> RegisteredVersion:
         """What `alias` of the model names now. One small request: it is asked every second."""
         mlflow = self._mlflow()
         try:
@@ -50,7 +50,7 @@ class Registry:
             raise self._explained(error, f"model {name!r} with alias {alias!r}") from error
         return _registered(version)
 
-    def by_run(self, name: str, run_id: str) -> Registered:
+    def by_run(self, name: str, run_id: str) -> RegisteredVersion:
         """The version of the model that the run registered."""
         mlflow = self._mlflow()
         what = f"run {run_id!r}"
@@ -64,9 +64,9 @@ class Registry:
         numbers = [int(version.version) for version in versions if version.name == name]
         if not numbers:
             raise ModelNotRegistered(f"run {run_id!r} registered no version of model {name!r} at {self.uri}")
-        return Registered(name, str(max(numbers)), run_id)
+        return RegisteredVersion(name, str(max(numbers)), run_id)
 
-    def knows(self, registered: Registered) -> bool:
+    def knows(self, registered: RegisteredVersion) -> bool:
         """Whether the registry still has this very version: a number may be given again, a run's id may not."""
         mlflow = self._mlflow()
         try:
@@ -78,7 +78,7 @@ class Registry:
             raise explained from error
         return _registered(version) == registered
 
-    def metrics(self, registered: Registered) -> dict[str, float]:
+    def metrics(self, registered: RegisteredVersion) -> dict[str, float]:
         """The figures that the version's run logged; a version that was registered without a run has none."""
         if not registered.run_id:
             return {}
@@ -89,7 +89,7 @@ class Registry:
             raise self._explained(error, f"run {registered.run_id!r}") from error
         return dict(run.data.metrics)
 
-    def download(self, registered: Registered, folder: Path, threads: int) -> tuple[Path, ModelInfo, Classifier]:
+    def download(self, registered: RegisteredVersion, folder: Path, threads: int) -> tuple[Path, ModelInfo, Classifier]:
         """Fetch the version into `folder`, load and check it. Raises also `InvalidModel`."""
         self._fetch(registered, folder)
         file = folder / MODEL_FILE
@@ -107,7 +107,7 @@ class Registry:
         )
         return file, info, classifier
 
-    def _fetch(self, registered: Registered, folder: Path) -> None:
+    def _fetch(self, registered: RegisteredVersion, folder: Path) -> None:
         if not self.knows(registered):
             raise ModelNotRegistered(f"{self.uri} has no {registered}")
         mlflow = self._mlflow()
@@ -145,8 +145,8 @@ class Registry:
         return mlflow
 
 
-def _registered(version: Any) -> Registered:
-    return Registered(version.name, str(version.version), version.run_id or "")
+def _registered(version: Any) -> RegisteredVersion:
+    return RegisteredVersion(version.name, str(version.version), version.run_id or "")
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.registry import Registered, RegistryUnavailable
+from api_serving.models.registry import RegisteredVersion, RegistryUnavailable
 from common.waiting import RetrySchedule
 
 FIRST_PAUSE_S: Final = 1.0
@@ -21,18 +21,18 @@ class FailedVersion:
 
     def __init__(self) -> None:
         self._schedule = RetrySchedule(FIRST_PAUSE_S, max(LONGEST_PAUSE_S.values()))
-        self._version: Registered | None = None
+        self._version: RegisteredVersion | None = None
         self._kind: type[Failure] = InvalidModel
         self._reason = ""
         self._due = 0.0
 
-    def require_due(self, version: Registered, now: float) -> None:
+    def require_due(self, version: RegisteredVersion, now: float) -> None:
         """Raise the failure of the last attempt at this very version while it is too early for another one."""
         if version == self._version and now < self._due:
             # A new object: one that is raised again and again would gather tracebacks without end.
             raise self._kind(self._reason)
 
-    def failed(self, version: Registered, failure: Failure, now: float) -> None:
+    def failed(self, version: RegisteredVersion, failure: Failure, now: float) -> None:
         """Note why an attempt failed."""
         if version != self._version:
             self._schedule.reset()

@@ -38,7 +38,7 @@ class Decoded:
     content: str
 
 
-class Gate:
+class ConcurrencyLimit:
     """At most `limit` requests inside; the next one is refused instead of queueing without end."""
 
     def __init__(self, limit: int, what: str) -> None:

@@ -20,7 +20,7 @@ from pydantic import (
 
 from common.pictures.embeddings import EMBEDDING_BYTES, unpack
 from common.rows import CargoRow
-from common.waiting import Away
+from common.waiting import Unavailable
 
 CONTENT_STATUSES = frozenset({400, 413, 415, 422})
 """Refusals of a whole request that blame its content. Any other status says that the API is away, overloaded, or not
@@ -28,7 +28,7 @@ what it should be (a 404: something else answers at this address), and no row is
 RETRY_STATUSES = frozenset({408, 425, 429})
 
 
-class ApiAway(Away):
+class ApiUnavailable(Unavailable):
     """No answer now; the same request may succeed later."""
 
     part = "api"
@@ -91,14 +91,14 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class TryLater:
+class TemporaryFailure:
     """The row could not be predicted now."""
 
     reason: str
 
 
 class PredictionApi:
-    """A client of `POST /predict/batch`. Raises `ApiAway` when the request should be sent again later."""
+    """A client of `POST /predict/batch`. Raises `ApiUnavailable` when the request should be sent again later."""
 
     def __init__(
         self, url: str, timeout_s: float, with_embedding: bool, transport: httpx.BaseTransport | None = None
@@ -113,9 +113,9 @@ class PredictionApi:
         """Return if the API is ready to predict."""
         response = self._send("GET", "/readyz")
         if response.status_code != httpx.codes.OK:
-            raise ApiAway(_describe(response))
+            raise ApiUnavailable(_describe(response))
 
-    def predict(self, rows: Sequence[CargoRow]) -> list[Answer | Refusal | TryLater]:
+    def predict(self, rows: Sequence[CargoRow]) -> list[Answer | Refusal | TemporaryFailure]:
         """One result a row, in order.
 
         When the API refuses the whole request because of its content, the halves are sent apart, down to the single
@@ -126,7 +126,7 @@ class PredictionApi:
         if response.status_code == httpx.codes.OK:
             return _results(response, len(rows))
         if response.status_code not in CONTENT_STATUSES:
-            raise ApiAway(_describe(response))
+            raise ApiUnavailable(_describe(response))
         if len(rows) == 1:
             return [Refusal(_describe(response))]
         half = len(rows) // 2
@@ -136,25 +136,25 @@ class PredictionApi:
         try:
             return self._client.request(method, path, json=body)
         except httpx.HTTPError as error:
-            raise ApiAway(f"{self._client.base_url}: {type(error).__name__} {error}".strip()) from error
+            raise ApiUnavailable(f"{self._client.base_url}: {type(error).__name__} {error}".strip()) from error
 
 
-def _results(response: httpx.Response, expected: int) -> list[Answer | Refusal | TryLater]:
+def _results(response: httpx.Response, expected: int) -> list[Answer | Refusal | TemporaryFailure]:
     try:
         results = _Results.model_validate_json(response.content).results
     except ValidationError as error:
-        raise ApiAway(f"the API's answer is not understood: {error.errors()[0]['msg']}") from error
+        raise ApiUnavailable(f"the API's answer is not understood: {error.errors()[0]['msg']}") from error
     if len(results) != expected:
-        raise ApiAway(f"the API sent {len(results)} results for {expected} rows")
-    return [_judge(result) for result in results]
+        raise ApiUnavailable(f"the API sent {len(results)} results for {expected} rows")
+    return [_classify_result(result) for result in results]
 
 
-def _judge(result: Answer | _Problem) -> Answer | Refusal | TryLater:
+def _classify_result(result: Answer | _Problem) -> Answer | Refusal | TemporaryFailure:
     if isinstance(result, Answer):
         return result
     reason = f"{result.title}: {result.detail}"
     blames_row = 400 <= result.status < 500 and result.status not in RETRY_STATUSES
-    return Refusal(reason) if blames_row else TryLater(f"{result.status} {reason}")
+    return Refusal(reason) if blames_row else TemporaryFailure(f"{result.status} {reason}")
 
 
 def _describe(response: httpx.Response) -> str:

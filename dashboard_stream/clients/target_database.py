@@ -8,12 +8,12 @@ from psycopg2.extensions import cursor as Cursor
 
 from common.cli import UserError
 from common.postgres import Connection, connect, describe
-from common.waiting import Away
+from common.waiting import Unavailable
 
-ROW_AT_FAULT = (psycopg2.DataError, psycopg2.IntegrityError)
+ROW_ERRORS = (psycopg2.DataError, psycopg2.IntegrityError)
 
 
-class DatabaseAway(Away):
+class DatabaseUnavailable(Unavailable):
     """The database cannot serve now; the same work may succeed later."""
 
     part = "database"
@@ -30,20 +30,20 @@ class TargetDatabase:
     def transaction(self) -> Iterator[Cursor]:
         """A cursor whose work is committed at the end of the block, or undone when the block raises.
 
-        Raises `DatabaseAway` for every database error but those of `ROW_AT_FAULT`. After a failure during the commit
-        nobody knows whether it happened: the caller's work must bear repetition.
+        Raises `DatabaseUnavailable` for every database error but those of `ROW_ERRORS`. After a failure during the
+        commit nobody knows whether it happened: the caller's work must bear repetition.
         """
         try:
             connection = self._connect()
             with connection, connection.cursor() as cursor:
                 yield cursor
-        except ROW_AT_FAULT:
+        except ROW_ERRORS:
             raise
         except psycopg2.Error as error:
             self.close()
             missing = isinstance(error, psycopg2.errors.UndefinedTable)
             hint = " Start connect_reconciler, which creates the tables." if missing else ""
-            raise DatabaseAway(f"{describe(self._url)}: {' '.join(str(error).split())}.{hint}") from error
+            raise DatabaseUnavailable(f"{describe(self._url)}: {' '.join(str(error).split())}.{hint}") from error
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -57,5 +57,5 @@ class TargetDatabase:
                 # Waiting is the caller's: it has partitions or a heartbeat to keep meanwhile.
                 self._connection = connect(self._url, self._application, timeout_s=0)
             except UserError as error:
-                raise DatabaseAway(" ".join(str(error).split())) from error
+                raise DatabaseUnavailable(" ".join(str(error).split())) from error
         return self._connection

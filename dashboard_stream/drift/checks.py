@@ -9,10 +9,10 @@ import numpy as np
 
 from dashboard_stream.drift.detectors import MaximumMeanDiscrepancy, accuracy_threshold, confidence_threshold
 from dashboard_stream.drift.reference import Reference
-from dashboard_stream.drift.window import Predicted
+from dashboard_stream.drift.window import PredictionRow
 
 Detector = Literal["confidence", "accuracy", "mmd"]
-RAISING: tuple[Detector, ...] = ("confidence", "accuracy")
+ALARMING_DETECTORS: tuple[Detector, ...] = ("confidence", "accuracy")
 """Detectors that raise alarms. MMD is shown beside: it exceeds its threshold on clean images of another session too."""
 
 EVIDENCE_IMAGES = 8
@@ -57,7 +57,7 @@ class Detectors:
             if reference.comparable:
                 self._mmd = MaximumMeanDiscrepancy(reference.features, window, rng)
 
-    def check(self, rows: Sequence[Predicted]) -> list[Check]:
+    def check(self, rows: Sequence[PredictionRow]) -> list[Check]:
         """A full window's checks; accuracy where a row has its label, MMD where all have their embeddings."""
         score = float(np.mean([1 - row.confidence for row in rows]))
         checks = [Check("confidence", score, self._usual, self._confidence)]
@@ -75,10 +75,10 @@ class Detectors:
         return accuracy_threshold(reference.accuracy, len(reference.confidences), labelled) if reference else None
 
 
-def evidence(detector: Detector, rows: Sequence[Predicted]) -> dict[str, object]:
+def evidence(detector: Detector, rows: Sequence[PredictionRow]) -> dict[str, object]:
     """What people look at first: the images that speak most for drift, and what the window holds of each class."""
 
-    def weight(row: Predicted) -> tuple[bool, float]:
+    def weight(row: PredictionRow) -> tuple[bool, float]:
         wrong = row.label is not None and row.target != row.label
         return (detector == "accuracy" and wrong, 1 - row.confidence)
 

@@ -7,11 +7,11 @@ from typing import Protocol
 
 from common.health.state import Health
 from dashboard_stream import metrics
-from dashboard_stream.clients.target_database import DatabaseAway
-from dashboard_stream.drift.checks import RAISING, Check, Detector, Detectors
+from dashboard_stream.clients.target_database import DatabaseUnavailable
+from dashboard_stream.drift.checks import ALARMING_DETECTORS, Check, Detector, Detectors
 from dashboard_stream.drift.reference import NoReference, Reference
-from dashboard_stream.drift.store import LATE, DriftStore, Place
-from dashboard_stream.drift.window import Predicted, Window
+from dashboard_stream.drift.store import MAX_LATENESS, DriftStore, Position
+from dashboard_stream.drift.window import PredictionRow, Window
 
 ASK_AGAIN_S = 5.0
 """Pause before the API is asked again for a reference that it did not have."""
@@ -21,10 +21,10 @@ class References(Protocol):
     """See `ReferenceApi`."""
 
     def get(self) -> Reference:
-        """That of the version which serves. Raises `NoReference`, `ApiAway`."""
+        """That of the version which serves. Raises `NoReference`, `ApiUnavailable`."""
 
 
-class DriftCounter:
+class DriftTracker:
     """Where counting has come to. What is written with each check is all that a restart needs."""
 
     def __init__(
@@ -40,15 +40,15 @@ class DriftCounter:
         self._size, self._check_every = window, check_every
         self._resumed = False
 
-    def turn(self) -> bool:
-        """Count what is new, at most a page; whether there was any. Raises `DatabaseAway`, `ApiAway`: call it again."""
+    def run_once(self) -> bool:
+        """Take in at most a page of what is new; whether there was any. Call again after `DatabaseUnavailable`, `ApiUnavailable`."""
         try:
             if not self._resumed:
                 self._resume()
             rows = self._store.newer(self._place, [number for _, number in self._counted])
             for row in rows:
                 self._count(row)
-        except DatabaseAway:
+        except DatabaseUnavailable:
             # What was counted since the last check is counted again.
             self._resumed = False
             raise
@@ -59,26 +59,26 @@ class DriftCounter:
         self._window = Window(self._size, self._check_every)
         for row in progress.window:
             self._window.add(row)
-        self._place: Place | None = progress.place
-        self._counted: deque[Place] = deque(progress.counted)
+        self._place: Position | None = progress.place
+        self._counted: deque[Position] = deque(progress.counted)
         self._detectors: Detectors | None = None
         self._ask_again_at = 0.0
         self._calm: Counter[Detector] = Counter()
         if version := self._window.model_version:
-            self._calm.update({detector: self._store.calm_checks(version, detector) for detector in RAISING})
+            self._calm.update({detector: self._store.calm_checks(version, detector) for detector in ALARMING_DETECTORS})
         self._resumed = True
 
-    def _count(self, row: Predicted) -> None:
+    def _count(self, row: PredictionRow) -> None:
         another = row.model_version != self._window.model_version
         if another or self._detectors is None or self._clock() >= self._ask_again_at:
             self._detectors = self._detectors_of(row.model_version)
         if another:
-            self._store.serves(row.model_version)
+            self._store.close_alarms_of_other_versions(row.model_version)
             self._calm.clear()
         due = self._window.add(row)
         self._place = max(self._place or row.place, row.place)
         self._counted.append(row.place)
-        while self._counted[0][0] < self._place[0] - LATE:
+        while self._counted[0][0] < self._place[0] - MAX_LATENESS:
             self._counted.popleft()
         if due:
             self._check(self._detectors, self._place)
@@ -96,7 +96,7 @@ class DriftCounter:
         self._ask_again_at = float("inf")
         return Detectors(reference, self._size)
 
-    def _check(self, detectors: Detectors, place: Place) -> None:
+    def _check(self, detectors: Detectors, place: Position) -> None:
         with metrics.DRIFT_CHECK_SECONDS.time():
             checks = detectors.check(list(self._window))
         for detector in self._store.record(self._window, checks, self._calmed(checks), place):
@@ -110,7 +110,7 @@ class DriftCounter:
         """Detectors whose score has now been calm for a whole window."""
         calmed = []
         for check in checks:
-            if check.detector in RAISING and check.threshold is not None:
+            if check.detector in ALARMING_DETECTORS and check.threshold is not None:
                 self._calm[check.detector] = self._calm[check.detector] + 1 if check.calm else 0
                 if self._calm[check.detector] * self._check_every >= self._size:
                     calmed.append(check.detector)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float64]
 
-ALLOWANCE = 0.04
+PADDING_SHARE = 0.04
 """Share of images as uncertain as can be that the reference is padded with. A small reference has seen few of its rare
 hard images, or none: without them the threshold is too low just where the reference happens to be easy."""
 
@@ -19,7 +19,7 @@ UNCERTAIN = 0.5
 STANDARD_ERRORS = 1.5
 """Above the padded mean; together about 3.5 standard errors of the reference as it is (`benchmarks/drift.py`)."""
 
-ACCURACY_LEVEL = 5e-3
+ACCURACY_ALPHA = 5e-3
 """Probability of an accuracy alarm at one check while nothing has changed."""
 
 RESAMPLES = 1000
@@ -34,14 +34,14 @@ def confidence_threshold(confidences: npt.ArrayLike, window: int, rng: np.random
     """
     uncertainties = 1 - np.asarray(confidences, dtype=np.float64)
     size = len(uncertainties)
-    padded = np.concatenate([uncertainties, np.full(math.ceil(ALLOWANCE * size), UNCERTAIN)])
+    padded = np.concatenate([uncertainties, np.full(math.ceil(PADDING_SHARE * size), UNCERTAIN)])
     windows = rng.choice(padded, (RESAMPLES, window)).mean(axis=1)
     references = rng.choice(padded, (RESAMPLES, size)).mean(axis=1)
     return float(padded.mean() + STANDARD_ERRORS * (windows - references).std())
 
 
 @lru_cache(maxsize=1024)
-def accuracy_threshold(accuracy: float, reference_size: int, labelled: int, level: float = ACCURACY_LEVEL) -> float:
+def accuracy_threshold(accuracy: float, reference_size: int, labelled: int, level: float = ACCURACY_ALPHA) -> float:
     """The share of wrong ones among `labelled` images that chance exceeds with probability `level` at most.
 
     The exact binomial tail, averaged over the error rates that a reference of that size and accuracy leaves open

@@ -6,7 +6,7 @@ import httpx
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 
 from common.pictures.embeddings import FEATURES, PROJECTION
-from dashboard_stream.clients.prediction_api import ApiAway
+from dashboard_stream.clients.prediction_api import ApiUnavailable
 
 
 class NoReference(Exception):
@@ -47,15 +47,15 @@ class ReferenceApi:
         self._client = httpx.Client(base_url=url, timeout=timeout, transport=transport, trust_env=False)
 
     def get(self) -> Reference:
-        """That of the version which serves now. Raises `NoReference`, or `ApiAway` when it should be asked again."""
+        """That of the version which serves now. Raises `NoReference`, or `ApiUnavailable` when to be asked again."""
         try:
             response = self._client.get("/model/reference")
         except httpx.HTTPError as error:
-            raise ApiAway(f"{self._client.base_url}: {type(error).__name__} {error}".strip()) from error
+            raise ApiUnavailable(f"{self._client.base_url}: {type(error).__name__} {error}".strip()) from error
         if response.status_code == httpx.codes.NOT_FOUND:
             raise NoReference("the model that serves carries no reference; one that is trained anew does")
         if response.status_code != httpx.codes.OK:
-            raise ApiAway(f"{response.request.url} answers {response.status_code}")
+            raise ApiUnavailable(f"{response.request.url} answers {response.status_code}")
         try:
             return Reference.model_validate_json(response.content)
         except ValidationError as error:

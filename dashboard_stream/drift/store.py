@@ -8,11 +8,11 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import Json
 
 from common.pictures.embeddings import EMBEDDING_BYTES, project, unpack
-from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
-from dashboard_stream.drift.checks import RAISING, Check, Detector, evidence
-from dashboard_stream.drift.window import Predicted, Window
+from dashboard_stream.clients.target_database import DatabaseUnavailable, TargetDatabase
+from dashboard_stream.drift.checks import ALARMING_DETECTORS, Check, Detector, evidence
+from dashboard_stream.drift.window import PredictionRow, Window
 
-LATE = timedelta(seconds=60)
+MAX_LATENESS = timedelta(seconds=60)
 """A row may be stored so long after one that was predicted later: another subscriber was faster."""
 
 PAGE_ROWS = 500
@@ -82,7 +82,7 @@ on conflict (one) do update set predicted_at = excluded.predicted_at, id = exclu
 
 ALONE = "select pg_try_advisory_lock(hashtext('drift monitor of ' || current_schema()))"
 
-Place = tuple[datetime, int]
+Position = tuple[datetime, int]
 
 
 @dataclass(frozen=True)
@@ -92,13 +92,13 @@ class Progress:
     `window` are the last predictions up to there, `counted` the places of the last minute, both oldest first.
     """
 
-    place: Place | None
-    window: list[Predicted]
-    counted: list[Place]
+    place: Position | None
+    window: list[PredictionRow]
+    counted: list[Position]
 
 
 class DriftStore:
-    """Each method is one transaction and raises `DatabaseAway`; after that, begin again with `resume`."""
+    """Each method is one transaction and raises `DatabaseUnavailable`; after that, begin again with `resume`."""
 
     def __init__(self, database: TargetDatabase) -> None:
         self._database = database
@@ -111,23 +111,28 @@ class DriftStore:
         with self._database.transaction() as cursor:
             cursor.execute(ALONE)
             if cursor.fetchone() != (True,):
-                raise DatabaseAway("another drift monitor is at work; this one takes over when it ends")
+                raise DatabaseUnavailable("another drift monitor is at work; this one takes over when it ends")
             cursor.execute("select predicted_at, id from drift_cursor")
             place = cursor.fetchone() or _before_the_last(cursor, window)
             if place is None:
                 return Progress(None, [], [])
             cursor.execute(UP_TO, (*place, window))
             rows = _predicted(cursor)
-            cursor.execute(COUNTED, (place[0] - LATE, *place))
+            cursor.execute(COUNTED, (place[0] - MAX_LATENESS, *place))
             return Progress(place, rows[::-1], cursor.fetchall())
 
-    def newer(self, place: Place | None, counted: Sequence[int]) -> list[Predicted]:
+    def newer(self, place: Position | None, counted: Sequence[int]) -> list[PredictionRow]:
         """Rows that were not counted yet, oldest first; `counted` are the ids of the last minute before `place`."""
         with self._database.transaction() as cursor:
             if place is None:
                 cursor.execute(f"{COLUMNS} order by p.predicted_at, p.id limit {PAGE_ROWS}")
             else:
-                places = {"since": place[0] - LATE, "predicted_at": place[0], "id": place[1], "counted": list(counted)}
+                places = {
+                    "since": place[0] - MAX_LATENESS,
+                    "predicted_at": place[0],
+                    "id": place[1],
+                    "counted": list(counted),
+                }
                 cursor.execute(NEWER, places)
             return _predicted(cursor)
 
@@ -138,12 +143,14 @@ class DriftStore:
             (count,) = cursor.fetchone() or (0,)
             return int(count)
 
-    def serves(self, version: str) -> None:
+    def close_alarms_of_other_versions(self, version: str) -> None:
         """End the episodes of all other versions."""
         with self._database.transaction() as cursor:
             cursor.execute(CLOSE_OTHERS, {"version": version})
 
-    def record(self, window: Window, checks: Sequence[Check], calm: Sequence[Detector], place: Place) -> list[Detector]:
+    def record(
+        self, window: Window, checks: Sequence[Check], calm: Sequence[Detector], place: Position
+    ) -> list[Detector]:
         """Store checks and what follows from them, and that everything up to `place` is counted.
 
         An alarm begins an episode unless one is open; those of `calm` detectors end. Returns which ones began.
@@ -160,25 +167,25 @@ class DriftStore:
         return began
 
 
-def _predicted(cursor: Cursor) -> list[Predicted]:
+def _predicted(cursor: Cursor) -> list[PredictionRow]:
     rows = cursor.fetchall()
     kept = [index for index, row in enumerate(rows) if row[-1] is not None and len(row[-1]) == EMBEDDING_BYTES]
     features: dict[int, list[float]] = {}
     if kept:
         embeddings = unpack(b"".join(bytes(rows[index][-1]) for index in kept))
         features = dict(zip(kept, project(embeddings).tolist(), strict=True))
-    return [Predicted(*(*row[:-1], features.get(index))) for index, row in enumerate(rows)]
+    return [PredictionRow(*(*row[:-1], features.get(index))) for index, row in enumerate(rows)]
 
 
-def _before_the_last(cursor: Cursor, rows: int) -> Place | None:
+def _before_the_last(cursor: Cursor, rows: int) -> Position | None:
     query = "select predicted_at, id from cargo_prediction order by predicted_at desc, id desc limit 1 offset %s"
     cursor.execute(query, (rows,))
-    place: Place | None = cursor.fetchone()
+    place: Position | None = cursor.fetchone()
     return place
 
 
 def _open(cursor: Cursor, window: Window, check: Check) -> bool:
-    if check.detector not in RAISING:
+    if check.detector not in ALARMING_DETECTORS:
         return False
     values = {
         "detector": check.detector,

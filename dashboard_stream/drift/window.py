@@ -7,7 +7,7 @@ from datetime import datetime
 
 
 @dataclass(frozen=True)
-class Predicted:
+class PredictionRow:
     """A row of `cargo_prediction`, with what drift is measured on."""
 
     id: int
@@ -35,22 +35,22 @@ class Window:
 
     def __init__(self, size: int, check_every: int) -> None:
         self._size, self._check_every = size, check_every
-        self._rows: deque[Predicted] = deque(maxlen=size)
+        self._rows: deque[PredictionRow] = deque(maxlen=size)
         self._counted = 0
 
-    def __iter__(self) -> Iterator[Predicted]:
+    def __iter__(self) -> Iterator[PredictionRow]:
         return iter(self._rows)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     @property
-    def first(self) -> Predicted:
+    def first(self) -> PredictionRow:
         """The oldest prediction."""
         return self._rows[0]
 
     @property
-    def last(self) -> Predicted:
+    def last(self) -> PredictionRow:
         """The newest prediction."""
         return self._rows[-1]
 
@@ -59,7 +59,7 @@ class Window:
         """Whose predictions these are; None while there are none."""
         return self._rows[-1].model_version if self._rows else None
 
-    def add(self, row: Predicted) -> bool:
+    def add(self, row: PredictionRow) -> bool:
         """Count `row`; whether a check is due now."""
         if row.model_version != self.model_version:
             self._rows.clear()

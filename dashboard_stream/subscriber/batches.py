@@ -49,7 +49,7 @@ class Prediction:
     embedding_method: str | None = None
 
     @property
-    def kept(self) -> tuple[int, str, str, bytes] | None:
+    def embedding_record(self) -> tuple[int, str, str, bytes] | None:
         """The row's entry among the kept embeddings; None where there is nothing to keep."""
         if self.content is None or self.embedding is None or self.embedding_method is None:
             return None

@@ -7,7 +7,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from common.names import DEAD_LETTER_TOPIC
-from common.network import BrokerAway, servers_that_listen
+from common.network import BrokerUnavailable, reachable_servers
 from dashboard_stream.subscriber.batches import DeadLetter
 
 ANSWER_S = 10.0
@@ -21,7 +21,7 @@ class DeadLetterTopic:
         self._producer: KafkaProducer | None = None
 
     def produce(self, letters: Sequence[DeadLetter]) -> None:
-        """Return once the broker has stored all of them. Raises `BrokerAway`; some may be stored then."""
+        """Return once the broker has stored all of them. Raises `BrokerUnavailable`; some may be stored then."""
         if not letters:
             return
         try:
@@ -31,7 +31,7 @@ class DeadLetterTopic:
                 answer.get(timeout=ANSWER_S)
         except KafkaError as error:
             self.close()
-            raise BrokerAway(f"dead letters cannot be produced: {error}") from error
+            raise BrokerUnavailable(f"dead letters cannot be produced: {error}") from error
 
     def close(self) -> None:
         """Close the producer, if there is one."""
@@ -42,7 +42,7 @@ class DeadLetterTopic:
     def _ready_producer(self) -> KafkaProducer:
         if self._producer is None:
             self._producer = KafkaProducer(
-                bootstrap_servers=servers_that_listen(self._bootstrap_servers),
+                bootstrap_servers=reachable_servers(self._bootstrap_servers),
                 client_id="data-subscriber-dead-letters",
                 acks="all",
                 reconnect_backoff_max_ms=1000,

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 
 from common.health.state import Health
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
-from common.network import BrokerAway, servers_that_listen
+from common.network import BrokerUnavailable, reachable_servers
 from dashboard_stream.metrics import LAG
 
 REST_S = 10.0
@@ -18,7 +18,7 @@ REST_S = 10.0
 RETRY_S = 2.0
 FRESH_S = 0.2
 """An answer to somebody who asks is not older than this."""
-PATIENCE_S = 2.0
+LAG_TIMEOUT_S = 2.0
 """So long somebody who asks waits for the broker."""
 
 Offsets = dict[TopicPartition, int]
@@ -43,7 +43,7 @@ class LagReporter(threading.Thread):
             self._begin()
             try:
                 self._measure_until_broken()
-            except (BrokerAway, KafkaError) as error:
+            except (BrokerUnavailable, KafkaError) as error:
                 self._health.lacks("broker", f"{error}")
                 self._finish({}, f"{error}")
                 self._rest(RETRY_S)
@@ -62,10 +62,10 @@ class LagReporter(threading.Thread):
                 return asked_s - self._ended_s <= FRESH_S
 
             if not answered():
-                stuck = self._began_s > self._ended_s and asked_s - self._began_s > PATIENCE_S
+                stuck = self._began_s > self._ended_s and asked_s - self._began_s > LAG_TIMEOUT_S
                 self._asked = True
                 self._changed.notify_all()
-                if stuck or not self._changed.wait_for(answered, PATIENCE_S):
+                if stuck or not self._changed.wait_for(answered, LAG_TIMEOUT_S):
                     return False, {"reason": "the broker has not answered in time"}
             if self._problem is not None:
                 return False, {"reason": self._problem}
@@ -74,7 +74,7 @@ class LagReporter(threading.Thread):
     def _measure_until_broken(self) -> None:
         # It commits nothing and is no member of the group.
         admin = KafkaAdminClient(
-            bootstrap_servers=servers_that_listen(self._bootstrap_servers),
+            bootstrap_servers=reachable_servers(self._bootstrap_servers),
             client_id="data-subscriber-lag",
             request_timeout_ms=5000,
             reconnect_backoff_max_ms=1000,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
-from dashboard_stream.clients.target_database import ROW_AT_FAULT, TargetDatabase
+from dashboard_stream.clients.target_database import ROW_ERRORS, TargetDatabase
 from dashboard_stream.subscriber.batches import DeadLetter, Prediction
 
 UPSERT = """
@@ -36,7 +36,7 @@ PRUNE_EVERY_ROWS = 1000
 """Rows from one pruning to the next: so many more than are to be kept there may be."""
 
 # Which letters are news: not recorded yet, and no message delivered again whose row has its prediction.
-NEWS = """
+SELECT_NEW = """
 select letter.topic, letter.part, letter.off
 from (values %s) as letter (topic, part, off, id, dataset, image_path, label)
 where not exists (
@@ -49,7 +49,7 @@ where not exists (
 )
 """
 # Cast in parentheses: -2147483648::int is the minus of a number that is too large.
-NEWS_TYPES = "(%s, (%s)::int, (%s)::bigint, (%s)::bigint, %s, %s, (%s)::int)"
+SELECT_NEW_TYPES = "(%s, (%s)::int, (%s)::bigint, (%s)::bigint, %s, %s, (%s)::int)"
 
 # The id of an unreadable message is a guess: it is recorded only where the row has no other outcome.
 RECORD = """
@@ -73,7 +73,7 @@ class RowsRefused(Exception):
 
 
 class PredictionStore:
-    """What the subscriber writes. Each method is one transaction, bears repetition, and raises `DatabaseAway`."""
+    """What the subscriber writes. Each method is one transaction, may be repeated, and raises `DatabaseUnavailable`."""
 
     def __init__(self, database: TargetDatabase, kept_embeddings: int) -> None:
         self._database, self._kept_embeddings = database, kept_embeddings
@@ -87,13 +87,13 @@ class PredictionStore:
                 " select from cargo_dead_letter limit 0"
             )
 
-    def news(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    def filter_new(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Those letters that were not recorded before and whose row has no prediction of the same content."""
         if not letters:
             return []
         values = [(*_place(letter), letter.row.id if letter.row else None, *_content(letter)) for letter in letters]
         with self._database.transaction() as cursor:
-            new = set(execute_values(cursor, NEWS, values, NEWS_TYPES, len(values), fetch=True))
+            new = set(execute_values(cursor, SELECT_NEW, values, SELECT_NEW_TYPES, len(values), fetch=True))
         return [letter for letter in letters if _place(letter) in new]
 
     def write(self, predictions: Sequence[Prediction], letters: Sequence[DeadLetter]) -> set[int]:
@@ -107,7 +107,7 @@ class PredictionStore:
             # Only now: a transaction that was taken back has pruned nothing.
             self._until_prune = PRUNE_EVERY_ROWS if prune else self._until_prune - len(new)
             return new
-        except ROW_AT_FAULT as error:
+        except ROW_ERRORS as error:
             if reasons := self._refused(predictions):
                 raise RowsRefused(reasons) from error
             raise
@@ -120,7 +120,7 @@ class PredictionStore:
                 cursor.execute("savepoint one_row")
                 try:
                     _upsert(cursor, [prediction])
-                except ROW_AT_FAULT as error:
+                except ROW_ERRORS as error:
                     reasons[prediction.row.id] = f"the database refuses the row: {' '.join(str(error).split())}"
                 cursor.execute("rollback to savepoint one_row")
         return reasons
@@ -144,8 +144,8 @@ def _upsert(cursor: Cursor, predictions: Sequence[Prediction]) -> set[int]:
 
 def _upsert_embeddings(cursor: Cursor, predictions: Sequence[Prediction]) -> None:
     # A row predicted anew by a model that gives none must not keep that of its former content.
-    _delete(cursor, "cargo_prediction_embedding", (p.row.id for p in predictions if p.kept is None))
-    values = [prediction.kept for prediction in predictions if prediction.kept is not None]
+    _delete(cursor, "cargo_prediction_embedding", (p.row.id for p in predictions if p.embedding_record is None))
+    values = [prediction.embedding_record for prediction in predictions if prediction.embedding_record is not None]
     if values:
         execute_values(cursor, UPSERT_EMBEDDINGS, values, page_size=len(values))
 

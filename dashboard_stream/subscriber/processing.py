@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 from common.health.state import Health
-from common.network import BrokerAway
+from common.network import BrokerUnavailable
 from common.rows import CargoRow
-from common.waiting import Away, retry_until_stopped
+from common.waiting import Unavailable, retry_until_stopped
 from dashboard_stream import metrics
-from dashboard_stream.clients.prediction_api import Answer, ApiAway, Refusal, TryLater
+from dashboard_stream.clients.prediction_api import Answer, ApiUnavailable, Refusal, TemporaryFailure
 from dashboard_stream.clients.stopping import unless_stopped
 from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
 from dashboard_stream.subscriber.prediction_store import RowsRefused
@@ -24,41 +24,47 @@ log = logging.getLogger(__name__)
 class Api(Protocol):
     """See `PredictionApi`."""
 
-    def predict(self, rows: Sequence[CargoRow]) -> list[Answer | Refusal | TryLater]:
-        """One result a row, in order. Raises `ApiAway`."""
+    def predict(self, rows: Sequence[CargoRow]) -> list[Answer | Refusal | TemporaryFailure]:
+        """One result a row, in order. Raises `ApiUnavailable`."""
 
 
 class Store(Protocol):
     """See `PredictionStore`."""
 
-    def news(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Those letters that are to be recorded. Raises `DatabaseAway`."""
+    def filter_new(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Those letters that are to be recorded. Raises `DatabaseUnavailable`."""
 
     def write(self, predictions: Sequence[Prediction], letters: Sequence[DeadLetter]) -> set[int]:
-        """Store outcomes in one transaction. Raises `DatabaseAway`, `RowsRefused`."""
+        """Store outcomes in one transaction. Raises `DatabaseUnavailable`, `RowsRefused`."""
 
 
-class Letters(Protocol):
+class DeadLetterProducer(Protocol):
     """See `DeadLetterTopic`."""
 
     def produce(self, letters: Sequence[DeadLetter]) -> None:
-        """Return once the broker has them. Raises `BrokerAway`."""
+        """Return once the broker has them. Raises `BrokerUnavailable`."""
 
 
-class Place(Protocol):
+class PausableConsumer(Protocol):
     """See `TopicReader`."""
 
     def hold(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
-        """Wait without reading on; the partitions that are still ours. Raises `BrokerAway`."""
+        """Wait without reading on; the partitions that are still ours. Raises `BrokerUnavailable`."""
 
 
 class Processor:
     """`process` returns once every message of the batch that is still ours has its outcome in the database."""
 
     def __init__(
-        self, api: Api, store: Store, letters: Letters, place: Place, health: Health, stop: threading.Event
+        self,
+        api: Api,
+        store: Store,
+        letters: DeadLetterProducer,
+        place: PausableConsumer,
+        health: Health,
+        stop: threading.Event,
     ) -> None:
-        self._api, self._store, self._letters, self._place = api, store, letters, place
+        self._api, self._store, self._letters, self._consumer = api, store, letters, place
         self._health, self._stop = health, stop
 
     def process(self, batch: Batch) -> None:
@@ -93,14 +99,14 @@ class Processor:
             else:
                 postponed = answer.reason
         if postponed:
-            raise ApiAway(postponed)
+            raise ApiUnavailable(postponed)
         self._health.has("api")
 
     def _record(self, batch: Batch) -> None:
         if not len(batch):
             return
         predictions = batch.predictions()
-        letters = self._store.news(batch.dead_letters())
+        letters = self._store.filter_new(batch.dead_letters())
         # First the topic, then the database: a letter that the database knows is never produced again.
         self._unless_stopped(lambda: self._letters.produce(letters))
         new = self._store.write(predictions, letters)
@@ -119,14 +125,14 @@ class Processor:
         def attempt() -> None:
             try:
                 work()
-            except Away as away:
+            except Unavailable as away:
                 metrics.WAITS.labels(away.part).inc()
                 raise
 
         def hold(seconds: float) -> None:
             try:
-                batch.keep(self._place.hold(seconds, batch.first_offsets(), batch.next_offsets()))
-            except BrokerAway:
+                batch.keep(self._consumer.hold(seconds, batch.first_offsets(), batch.next_offsets()))
+            except BrokerUnavailable:
                 # The consumer had to be given up, and with it the place behind this batch.
                 batch.keep(set())
 

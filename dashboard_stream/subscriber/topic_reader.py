@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
-from common.network import BrokerAway, servers_that_listen
+from common.network import BrokerUnavailable, reachable_servers
 from dashboard_stream.metrics import REBUILDS
 from dashboard_stream.subscriber.batches import Message, Partition
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 POLL_MS = 500
 """Shorter polls can hang a joining group for ever (kafka-python 3.0.12). Messages that are there end a poll at once."""
-STUCK_S = 30.0
+REBALANCE_TIMEOUT_S = 30.0
 """A consumer that is not settled in its group for so long is replaced; a rebalance takes a few seconds."""
 COMMIT_MS = 3000
 
@@ -34,13 +34,13 @@ class TopicReader:
         self._settled_at_s = time.monotonic()
 
     def poll(self, most: int) -> list[Message]:
-        """At most `most` messages, at once if there are any, else after half a second. Raises `BrokerAway`."""
+        """At most `most` messages, at once if there are any, else after half a second. Raises `BrokerUnavailable`."""
         consumer = self._ready_consumer()
         consumer.resume(*consumer.paused())
         return [_message(record) for records in self._poll(consumer, most).values() for record in records]
 
     def hold(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
-        """Stay in the group for `seconds`, or until told to stop, without reading on. Raises `BrokerAway`.
+        """Stay in the group for `seconds`, or until told to stop, without reading on. Raises `BrokerUnavailable`.
 
         The batch in hand lies between the offsets `first` and `following`. Returns those of its partitions that are
         still ours and stand right behind it. The messages of the others are read again, here or by another member.
@@ -91,8 +91,8 @@ class TopicReader:
             return {}
         if consumer.group_metadata().state == MemberState.STABLE:
             self._settled_at_s = time.monotonic()
-        elif time.monotonic() - self._settled_at_s > STUCK_S:
-            log.warning("the consumer has not settled in its group for %g s", STUCK_S)
+        elif time.monotonic() - self._settled_at_s > REBALANCE_TIMEOUT_S:
+            log.warning("the consumer has not settled in its group for %g s", REBALANCE_TIMEOUT_S)
             self._replace()
         return polled
 
@@ -107,7 +107,7 @@ class TopicReader:
         return self._consumer
 
     def _new_consumer(self) -> KafkaConsumer:
-        servers = servers_that_listen(self._bootstrap_servers)
+        servers = reachable_servers(self._bootstrap_servers)
         try:
             return KafkaConsumer(
                 SOURCE_TOPIC,
@@ -126,7 +126,7 @@ class TopicReader:
                 bootstrap_timeout_ms=5000,
             )
         except KafkaError as error:
-            raise BrokerAway(f"broker {self._bootstrap_servers}: {error}") from error
+            raise BrokerUnavailable(f"broker {self._bootstrap_servers}: {error}") from error
 
     def _go_back(self, partition: Partition, offset: int) -> None:
         """Make sure that nothing is skipped: a partition that was taken and given back may stand behind the batch."""

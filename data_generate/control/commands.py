@@ -42,7 +42,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Settlement:
+class CommandResult:
     """What came of the pending command `id`."""
 
     id: int
@@ -61,7 +61,7 @@ def ask(connection: Connection, command: str, argument: str = "", reason: str = 
         return int(number)
 
 
-def settled(connection: Connection, number: int) -> Command | None:
+def read_result(connection: Connection, number: int) -> Command | None:
     """The command with its result; None while no generator has taken it up."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
@@ -94,7 +94,7 @@ def latest_applied(cursor: Any) -> list[Command]:
     return [_command(row) for row in cursor.fetchall()]
 
 
-def settle(cursor: Any, settlements: Sequence[Settlement]) -> None:
+def record_results(cursor: Any, settlements: Sequence[CommandResult]) -> None:
     """Note what came of pending commands; of one that is settled already, nothing changes."""
     cursor.executemany(
         "update generator_command set state = %s, result = %s, settled_at = now() where id = %s and state = 'pending'",

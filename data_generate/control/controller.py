@@ -7,13 +7,13 @@ from typing import Any, Protocol, TypeVar
 from common.cli import UserError
 from common.health.state import Health
 from data_generate.control import commands, labels
-from data_generate.control.commands import Command, Settlement, State
-from data_generate.control.stream_settings import Rules, Steering
+from data_generate.control.commands import Command, CommandResult, State
+from data_generate.control.stream_settings import Rules, StreamSettings
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 
 
 class Database(Protocol):
@@ -23,7 +23,7 @@ class Database(Protocol):
         """Do `work` with a cursor, again and again until it is committed."""
 
 
-class Helm:
+class CommandPoller:
     """Holds no state that is not in the database: what holds is what the applied commands make of the settings.
 
     So a restart goes on as before, and several generators on one database follow the same commands.
@@ -34,11 +34,11 @@ class Helm:
         self._steering = rules.settings
         self._next_look_s = 0.0
 
-    def steering(self, elapsed_s: float) -> Steering:
+    def steering(self, elapsed_s: float) -> StreamSettings:
         """What holds now; looks at the database twice a second at most."""
         if elapsed_s >= self._next_look_s:
             full = self._look()
-            self._next_look_s = elapsed_s + (0.0 if full else LOOK_EVERY_S)
+            self._next_look_s = elapsed_s + (0.0 if full else POLL_INTERVAL_S)
         return self._steering
 
     def _look(self) -> bool:
@@ -50,7 +50,7 @@ class Helm:
         applied, pending, labels_due = self._database.transaction(read)
         if pending:
             applied += self._settle(applied, pending)
-        steering, problems = self._rules.follow(applied)
+        steering, problems = self._rules.replay(applied)
         self._health.note("steering", "; ".join(problems) or None)
         if steering != self._steering:
             log.info("from now on: %s, as generator_command says; `reset` goes back to the settings", steering)
@@ -59,15 +59,15 @@ class Helm:
 
     def _settle(self, applied: list[Command], pending: list[Command]) -> list[Command]:
         """Note what comes of the pending commands; returns those that are applied."""
-        steering, _ = self._rules.follow(applied)
+        steering, _ = self._rules.replay(applied)
         obeyed, settlements = [], []
         for command in pending:
             try:
-                steering = self._rules.obey(steering, command)
+                steering = self._rules.apply(steering, command)
                 obeyed.append(command)
-                settlements.append(Settlement(command.id, State.applied, str(steering)))
+                settlements.append(CommandResult(command.id, State.applied, str(steering)))
             except UserError as error:
-                settlements.append(Settlement(command.id, State.refused, str(error)))
+                settlements.append(CommandResult(command.id, State.refused, str(error)))
             log.info("command %d (%s %s): %s", command.id, command.command, command.argument, settlements[-1].state)
-        self._database.transaction(lambda cursor: commands.settle(cursor, settlements))
+        self._database.transaction(lambda cursor: commands.record_results(cursor, settlements))
         return obeyed

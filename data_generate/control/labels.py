@@ -54,7 +54,7 @@ def without_labels(rows: Sequence[tuple[object, ...]]) -> list[tuple[object, ...
     return [(*row[:-1], None) for row in rows]
 
 
-def owe(cursor: Any, numbered: Sequence[tuple[object, ...]], delay_s: float) -> None:
+def schedule_labels(cursor: Any, numbered: Sequence[tuple[object, ...]], delay_s: float) -> None:
     """Note labels to deliver after `delay_s`. A row begins with its id and ends with its label; NULL is none."""
     owed = [(row[0], row[-1], delay_s) for row in numbered if row[-1] is not None]
     if owed:

@@ -9,12 +9,12 @@ from data_generate.control.labels import describe_labels, parse_labels
 from data_generate.rows.mixes import Mix, Schedule, parse_mix
 from data_generate.settings import HIGHEST_RATE
 
-Know = Callable[[Mix], None]
+CheckMix = Callable[[Mix], None]
 """Makes sure that every data set of a mix can be picked from; `UserError` says which cannot and what to do."""
 
 
 @dataclass(frozen=True)
-class Steering:
+class StreamSettings:
     """What holds now."""
 
     rate: float
@@ -35,15 +35,15 @@ class Steering:
 class Rules:
     """What `reset` goes back to, and what a `mix` is checked by; without `know` there are no mixes and no labels."""
 
-    settings: Steering
-    know: Know | None
+    settings: StreamSettings
+    check_mix: CheckMix | None
 
-    def obey(self, steering: Steering, command: Command) -> Steering:
+    def apply(self, steering: StreamSettings, command: Command) -> StreamSettings:
         """What holds after `command`. `UserError` says what is allowed instead."""
         try:
             kind = Kind(command.command.strip())
         except ValueError:
-            allowed = ", ".join(Kind) if self.know else "rate, pause, resume, reset"
+            allowed = ", ".join(Kind) if self.check_mix else "rate, pause, resume, reset"
             raise UserError(f"there is no command {command.command!r}. Allowed: {allowed}.") from None
         argument = command.argument.strip()
         if kind in {Kind.pause, Kind.resume, Kind.reset}:
@@ -52,17 +52,17 @@ class Rules:
             return self.settings if kind is Kind.reset else replace(steering, paused=kind is Kind.pause)
         if kind is Kind.rate:
             return replace(steering, rate=_parse_rate(argument))
-        if self.know is None:
+        if self.check_mix is None:
             raise UserError(
                 f"{kind} is for the table cargo, and this generator fills another. Allowed: rate, pause, resume, reset."
             )
         if kind is Kind.labels:
             return replace(steering, label_delay_s=parse_labels(argument))
         mix = parse_mix(argument)
-        self.know(mix)
+        self.check_mix(mix)
         return replace(steering, schedule=Schedule((0.0,), (mix,)))
 
-    def follow(self, applied: Iterable[Command]) -> tuple[Steering, list[str]]:
+    def replay(self, applied: Iterable[Command]) -> tuple[StreamSettings, list[str]]:
         """What holds after commands that were applied before, in the order of their ids; and those it cannot follow.
 
         Such a command was right when it was applied; since then a manifest went, or the table is another.
@@ -70,7 +70,7 @@ class Rules:
         steering, problems = self.settings, []
         for command in sorted(applied, key=lambda each: each.id):
             try:
-                steering = self.obey(steering, command)
+                steering = self.apply(steering, command)
             except UserError as error:
                 problems.append(f"command {command.id} ({command.command} {command.argument}): {error}")
         return steering, problems

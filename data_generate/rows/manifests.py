@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from common.cli import UserError
 
-MEND = "Make it anew with `make sample-data`, or with data_prepare/image_list.py from your own images."
+FIX_HINT = "Make it anew with `make sample-data`, or with data_prepare/image_list.py from your own images."
 
 
 class Item(BaseModel):
@@ -37,7 +37,7 @@ def read_manifest(folder: Path, dataset: str) -> Manifest:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise UserError(f"manifest {path} cannot be read ({error.strerror}). {MEND}") from error
+        raise UserError(f"manifest {path} cannot be read ({error.strerror}). {FIX_HINT}") from error
     items = []
     for number, line in enumerate(content.splitlines(), start=1):
         if not line.strip():
@@ -47,7 +47,7 @@ def read_manifest(folder: Path, dataset: str) -> Manifest:
         except ValidationError as error:
             first = error.errors()[0]
             where = f"field {'.'.join(map(str, first['loc']))}: " if first["loc"] else ""
-            raise UserError(f"manifest {path}, line {number}: {where}{first['msg']}. {MEND}") from error
+            raise UserError(f"manifest {path}, line {number}: {where}{first['msg']}. {FIX_HINT}") from error
     if not items:
-        raise UserError(f"manifest {path} is empty. {MEND}")
+        raise UserError(f"manifest {path} is empty. {FIX_HINT}")
     return Manifest(dataset, hashlib.sha256(content).hexdigest(), tuple(items))

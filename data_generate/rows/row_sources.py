@@ -39,8 +39,8 @@ class CargoRows:
     def __init__(self, manifests: Iterable[Manifest], seed: int | None) -> None:
         """With a seed the picks are the same every time, however many are made at once."""
         self._seed = seed
-        self._chance = self._new_chance("")
-        self._passes: dict[str, _Passes] = {}
+        self._chance = self._new_generator("")
+        self._passes: dict[str, _EpochSampler] = {}
         for manifest in manifests:
             self.add(manifest)
 
@@ -50,7 +50,7 @@ class CargoRows:
 
     def add(self, manifest: Manifest) -> None:
         """Let rows of it be picked."""
-        self._passes[manifest.dataset] = _Passes(manifest.items, self._new_chance(manifest.dataset))
+        self._passes[manifest.dataset] = _EpochSampler(manifest.items, self._new_generator(manifest.dataset))
 
     def pick(self, count: int, mix: Mix) -> list[Row]:
         """Draw the data set by its fraction, then take its next image."""
@@ -62,12 +62,12 @@ class CargoRows:
         """The first column."""
         return str(row[0])
 
-    def _new_chance(self, purpose: str) -> random.Random:
+    def _new_generator(self, purpose: str) -> random.Random:
         """One for each purpose: what one data set draws changes nothing for another."""
         return random.Random(None if self._seed is None else f"{self._seed} {purpose}")  # noqa: S311 - a demonstration
 
 
-class _Passes:
+class _EpochSampler:
     def __init__(self, items: Sequence[Item], chance: random.Random) -> None:
         self._items, self._chance = items, chance
         self._left: list[Item] = []

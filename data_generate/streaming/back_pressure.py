@@ -26,7 +26,7 @@ class Reading(BaseModel):
     open: NonNegativeInt
 
 
-class SubscriberAway(Exception):
+class SubscriberUnavailable(Exception):
     """The subscriber does not answer, or does not know."""
 
 
@@ -90,7 +90,7 @@ class BackPressure:
         """Say that `count` rows are being inserted."""
         self._rows.writes(count)
 
-    def room(self) -> int:
+    def available_rows(self) -> int:
         """How many rows may be inserted now; call it when some are due."""
         self._wanted.set()
         open_rows = self._rows.count()
@@ -121,12 +121,12 @@ class BackPressure:
         try:
             self._rows.read(ask_subscriber(self._url))
             self._away = None
-        except SubscriberAway as error:
+        except SubscriberUnavailable as error:
             self._away = str(error)
 
 
 def ask_subscriber(url: str) -> Reading:
-    """What it says now. Raises `SubscriberAway`."""
+    """What it says now. Raises `SubscriberUnavailable`."""
     # No proxy: it is a service beside this one.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
@@ -134,8 +134,12 @@ def ask_subscriber(url: str) -> Reading:
             return Reading.model_validate_json(answer.read(LONGEST_ANSWER))
     except urllib.error.HTTPError as error:
         with error:
-            raise SubscriberAway(f"{url} answers {error.code}: {error.read(500).decode(errors='replace')}") from error
+            raise SubscriberUnavailable(
+                f"{url} answers {error.code}: {error.read(500).decode(errors='replace')}"
+            ) from error
     except (OSError, http.client.HTTPException) as error:
-        raise SubscriberAway(f"{url}: {error}") from error
+        raise SubscriberUnavailable(f"{url}: {error}") from error
     except ValueError as error:
-        raise SubscriberAway(f"{url} answers something else than it should. Is it the subscriber's address?") from error
+        raise SubscriberUnavailable(
+            f"{url} answers something else than it should. Is it the subscriber's address?"
+        ) from error

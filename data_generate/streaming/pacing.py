@@ -2,7 +2,7 @@
 
 import math
 
-FORGIVEN_S = 2.0
+MAX_BACKLOG_S = 2.0
 """A stall up to this long is caught up; after a longer one (the database was away) the pace starts anew, so that an
 outage does not end in a flood."""
 
@@ -28,7 +28,7 @@ class Pace:
 
     def due(self, elapsed_s: float) -> int:
         """How many rows are due `elapsed_s` seconds after the start and not yet taken."""
-        if elapsed_s - self._next_s() > FORGIVEN_S:
+        if elapsed_s - self._next_s() > MAX_BACKLOG_S:
             self.restart(elapsed_s)
         return max(math.floor((elapsed_s - self._start_s) * self._rate + 1e-9) + 1 - self._taken, 0)
 

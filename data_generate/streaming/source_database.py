@@ -18,7 +18,7 @@ from psycopg2.extras import execute_values
 from common.cli import UserError
 from common.health.state import Health
 from common.postgres import Connection, apply_schema, connect, describe
-from common.waiting import STARTUP_TIMEOUT_S, Away, retry_until_stopped
+from common.waiting import STARTUP_TIMEOUT_S, Unavailable, retry_until_stopped
 from data_generate.control import labels
 from data_generate.rows.manifests import Manifest
 from data_generate.rows.row_sources import Row
@@ -32,7 +32,7 @@ GONE = (psycopg2.OperationalError, psycopg2.InterfaceError)
 """The connection broke or the server cannot serve now: the same work may succeed later."""
 
 
-class DatabaseAway(Away):
+class DatabaseUnavailable(Unavailable):
     """The database cannot serve now, or whoever owns it has not made the tables yet."""
 
     part = "database"
@@ -65,7 +65,7 @@ class SourceDatabase:
                 for schema in schemas:
                     apply_schema(connection, schema)
             elif missing:
-                raise DatabaseAway(f"there is no table {missing[0]} yet; create_source_tables.py makes it")
+                raise DatabaseUnavailable(f"there is no table {missing[0]} yet; create_source_tables.py makes it")
 
         self._until_done(work)
 
@@ -107,7 +107,7 @@ class SourceDatabase:
         def work(cursor: Cursor) -> None:
             execute_values(cursor, statement.as_string(cursor), shown, page_size=len(shown))
             if label_delay_s:
-                labels.owe(cursor, numbered, label_delay_s)
+                labels.schedule_labels(cursor, numbered, label_delay_s)
 
         self.transaction(work)
 
@@ -144,11 +144,11 @@ class SourceDatabase:
         except UserError as error:
             if time.monotonic() > self._first_answer_by_s:
                 raise
-            raise DatabaseAway(str(error)) from error
+            raise DatabaseUnavailable(str(error)) from error
         except GONE as error:
             RECONNECTS.inc()
             self.close()
-            raise DatabaseAway(f"{describe(self._url)}: {' '.join(str(error).split())}") from error
+            raise DatabaseUnavailable(f"{describe(self._url)}: {' '.join(str(error).split())}") from error
         except psycopg2.Error as error:
             raise UserError(
                 f"database {describe(self._url)} refuses the work: {' '.join(str(error).split())}."

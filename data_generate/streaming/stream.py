@@ -8,7 +8,7 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from data_generate.control.stream_settings import Steering
+from data_generate.control.stream_settings import StreamSettings
 from data_generate.rows.row_sources import Row, RowSource
 from data_generate.streaming.pacing import Pace
 
@@ -16,7 +16,7 @@ INSERTED = Counter("data_generator_rows_inserted", "Rows committed to the source
 
 TICK_S = 0.01
 """Shortest time from one insert to the next: at high rates several rows share a transaction."""
-TURN_S = 0.25
+LOOP_INTERVAL_S = 0.25
 """Longest time from one turn to the next: commands are waiting for an answer, and the heartbeat goes on."""
 HELD_TURN_S = 0.1
 BATCH_ROWS = 1000
@@ -29,10 +29,10 @@ class Database(Protocol):
         """Insert rows; returns once they are committed."""
 
 
-class Brake(Protocol):
+class FlowControl(Protocol):
     """What holds the stream back; see `BackPressure`."""
 
-    def room(self) -> int:
+    def available_rows(self) -> int:
         """How many rows may be inserted now; 0 = none."""
 
     def writes(self, count: int) -> None:
@@ -45,9 +45,9 @@ class Stream:
 
     database: Database
     source: RowSource
-    steering: Callable[[float], Steering]
+    steering: Callable[[float], StreamSettings]
     """What holds that many seconds after the start."""
-    brake: Brake | None
+    flow_control: FlowControl | None
     """None = never hold back."""
     stop: threading.Event
     beat: Callable[[], None]
@@ -74,7 +74,7 @@ class Stream:
             due = 0 if now.paused else burst - inserted if in_burst else pace.due(elapsed_s) if pace else 0
             if count is not None:
                 due = min(due, count - inserted)
-            room = self.brake.room() if self.brake and due else due
+            room = self.flow_control.available_rows() if self.flow_control and due else due
             if rows := self.source.pick(min(due, room, BATCH_ROWS), now.schedule.at(elapsed_s)):
                 self._insert(rows, now.label_delay_s)
                 inserted += len(rows)
@@ -87,14 +87,14 @@ class Stream:
             if held:
                 self.stop.wait(HELD_TURN_S)
             elif now.paused:
-                self.stop.wait(TURN_S)
+                self.stop.wait(LOOP_INTERVAL_S)
             elif pace and inserted >= burst:
-                self.stop.wait(min(max(pace.wait_s(self.clock() - start_s), TICK_S), TURN_S))
+                self.stop.wait(min(max(pace.wait_s(self.clock() - start_s), TICK_S), LOOP_INTERVAL_S))
         return inserted
 
     def _insert(self, rows: list[Row], label_delay_s: float | None) -> None:
-        if self.brake:
-            self.brake.writes(len(rows))
+        if self.flow_control:
+            self.flow_control.writes(len(rows))
         self.database.insert(self.source.table, self.source.columns, rows, label_delay_s)
         for row in rows:
             INSERTED.labels(self.source.origin(row)).inc()

@@ -39,13 +39,13 @@ class Account:
     """No outcome yet, and some part of the chain has not finished."""
     lost: Sequence[int] = ()
     """No outcome, though the whole chain says that it has finished."""
-    double: Sequence[int] = ()
+    duplicated: Sequence[int] = ()
     """A prediction and a dead letter."""
 
     @property
     def sound(self) -> bool:
         """Whether nothing went wrong; rows may still wait."""
-        return not self.lost and not self.double
+        return not self.lost and not self.duplicated
 
     @property
     def complete(self) -> bool:
@@ -54,7 +54,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class End:
+class SourceEnd:
     """Where the source ended: its highest id, and the place in its log behind it."""
 
     last_id: int
@@ -62,7 +62,7 @@ class End:
 
 
 @contextmanager
-def reader(url: str) -> Iterator[Connection]:
+def read_only_session(url: str) -> Iterator[Connection]:
     """A short read-only session."""
     connection = psycopg2.connect(url, application_name="local_stack", connect_timeout=5)
     try:
@@ -72,21 +72,21 @@ def reader(url: str) -> Iterator[Connection]:
         connection.close()
 
 
-def source_end(source_url: str) -> End:
+def source_end(source_url: str) -> SourceEnd:
     """What is committed up to now; 0 while the table is empty."""
-    with reader(source_url) as source, source.cursor() as cursor:
+    with read_only_session(source_url) as source, source.cursor() as cursor:
         cursor.execute("select coalesce(max(id), 0), pg_current_wal_lsn()::text from cargo")
         last_id, position = cursor.fetchone() or (0, "0/0")
-        return End(int(last_id), str(position))
+        return SourceEnd(int(last_id), str(position))
 
 
-def all_settled(source_url: str, end: End, subscriber: httpx.Client) -> bool:
+def all_settled(source_url: str, end: SourceEnd, subscriber: httpx.Client) -> bool:
     """Whether nothing is left to do: the log up to `end` was sent on, and the subscriber has no open message.
 
     Ask before looking for outcomes: what has none after that will have none. False when anything does not answer.
     """
     try:
-        with reader(source_url) as source, source.cursor() as cursor:
+        with read_only_session(source_url) as source, source.cursor() as cursor:
             cursor.execute(SENT, (end.log_position,))
             if cursor.fetchone() != (True,):
                 return False
@@ -103,8 +103,8 @@ def subscriber_client() -> httpx.Client:
 
 def take_account(source_url: str, target_url: str, last_id: int, settled: bool = False) -> Account:
     """Compare every row up to `last_id` with its outcomes. `settled`: what `all_settled` said before."""
-    committed, missing, double = 0, [], []
-    with reader(source_url) as source, reader(target_url) as target:
+    committed, missing, duplicated = 0, [], []
+    with read_only_session(source_url) as source, read_only_session(target_url) as target:
         below = 0
         while ids := _ids(source, below, last_id):
             committed += len(ids)
@@ -114,14 +114,14 @@ def take_account(source_url: str, target_url: str, last_id: int, settled: bool =
             found = set(outcomes)
             missing += [number for number in ids if number not in found]
             if len(found) < len(outcomes):
-                double += sorted(number for number, count in Counter(outcomes).items() if count > 1)
+                duplicated += sorted(number for number, count in Counter(outcomes).items() if count > 1)
             below = ids[-1]
-    return Account(committed, () if settled else missing, missing if settled else (), double)
+    return Account(committed, () if settled else missing, missing if settled else (), duplicated)
 
 
 def without_outcome(target_url: str, ids: Sequence[int]) -> list[int]:
     """Those of `ids` that have none now."""
-    with reader(target_url) as target, target.cursor() as cursor:
+    with read_only_session(target_url) as target, target.cursor() as cursor:
         found: set[int] = set()
         for start in range(0, len(ids), STEP):
             cursor.execute(OUTCOMES, {"ids": list(ids[start : start + STEP])})

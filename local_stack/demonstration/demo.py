@@ -16,20 +16,20 @@ from local_stack import stack
 from local_stack.demonstration.account import source_end, subscriber_client
 from local_stack.demonstration.director import Director, stream_settings
 from local_stack.demonstration.drain import Drain
-from local_stack.demonstration.figures import FigureReader, Figures
+from local_stack.demonstration.figures import FigureReader, StreamTotals
 from local_stack.demonstration.story import Story
 from local_stack.demonstration.tables import account_lines, figures_table, links_table
 from local_stack.inspection import doctor
 from local_stack.inspection.machine import read_machine
 from local_stack.inspection.status import ServiceState, service_states, states_table, work_done
-from local_stack.patience import STALL_S, Patience
+from local_stack.patience import STALL_S, StallDetector
 from local_stack.processes.supervision import Supervisor
 from local_stack.settings import Settings
 
 GENERATOR = "data-generator"
 ADAPTER = "model-adapter"
 
-LOOK_EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 
 ASK_SERVICES_EVERY_S = 15.0
 """Once all are ready; until then each look asks those that are not."""
@@ -47,8 +47,8 @@ class Demo:
         self._story = Story(self._began) if with_story else None
         self._director: Director | None = None
         self._reader = FigureReader(source_database_url(), target_database_url(), self._began)
-        self._patience = Patience()
-        self._figures = Figures()
+        self._patience = StallDetector()
+        self._figures = StreamTotals()
         self._curtain: datetime | None = None
         self._states: list[ServiceState] = []
         self._ask_services_at = 0.0
@@ -90,7 +90,7 @@ class Demo:
                         self._console.print(self._line(), soft_wrap=True)
                         next_line = time.monotonic() + PLAIN_LINE_EVERY_S
                     self._lose_patience(supervisor)
-                    time.sleep(LOOK_EVERY_S)
+                    time.sleep(POLL_INTERVAL_S)
             except KeyboardInterrupt:
                 self._console.print("Taking account of every row …")
 
@@ -127,7 +127,7 @@ class Demo:
     def _tell(self) -> None:
         # The first thing said is what this machine carries.
         telling = self._story if self._curtain else None
-        for chapter in telling.news(self._figures, target_database_url()) if telling else []:
+        for chapter in telling.new_events(self._figures, target_database_url()) if telling else []:
             self._say(chapter.text, chapter.at)
 
     def _say(self, text: str, at: datetime | None = None) -> None:

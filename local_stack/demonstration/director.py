@@ -11,7 +11,7 @@ import psycopg2
 
 from common.settings import local_port, source_database_url
 from data_generate.control import commands
-from local_stack.demonstration.figures import Figures
+from local_stack.demonstration.figures import StreamTotals
 from local_stack.demonstration.story import Story
 from local_stack.inspection import machine
 
@@ -56,13 +56,13 @@ class Director:
         self.refusal: str | None = None
         """What the generator refused, and why: then nothing will come of the story."""
 
-    def move(self, figures: Figures, all_ready: bool, tell: Callable[[str], None]) -> None:
+    def move(self, figures: StreamTotals, all_ready: bool, tell: Callable[[str], None]) -> None:
         """Look at what has happened, and command what comes next. A source database that is away is told later."""
         with suppress(psycopg2.OperationalError):
             self._hear()
             self._direct(figures, all_ready, tell)
 
-    def _direct(self, figures: Figures, all_ready: bool, tell: Callable[[str], None]) -> None:
+    def _direct(self, figures: StreamTotals, all_ready: bool, tell: Callable[[str], None]) -> None:
         if self.scene == "waiting":
             if all_ready and figures.outcomes >= figures.inserted - 2 and figures.inserted > 0:
                 self._begin(figures, tell)
@@ -82,7 +82,7 @@ class Director:
         with suppress(psycopg2.OperationalError):
             self._command([("reset", "")], "the demo is over")
 
-    def _begin(self, figures: Figures, tell: Callable[[str], None]) -> None:
+    def _begin(self, figures: StreamTotals, tell: Callable[[str], None]) -> None:
         try:
             measured = machine.measure()
         except machine.NotMeasured as error:
@@ -104,7 +104,7 @@ class Director:
         if self._last_command is None:
             return
         with closing(psycopg2.connect(source_database_url(), application_name=WHO, connect_timeout=5)) as connection:
-            answer = commands.settled(connection, self._last_command)
+            answer = commands.read_result(connection, self._last_command)
         if answer is not None:
             self._last_command = None
             if answer.state is commands.State.refused:

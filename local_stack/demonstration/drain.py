@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from local_stack.demonstration.account import Account, End, all_settled, take_account, without_outcome
-from local_stack.patience import STALL_S, Patience
+from local_stack.demonstration.account import Account, SourceEnd, all_settled, take_account, without_outcome
+from local_stack.patience import STALL_S, StallDetector
 
-LOOK_EVERY_S = 1.0
+POLL_INTERVAL_S = 1.0
 PLAIN_LINE_EVERY_S = 10.0
 
 
@@ -30,15 +30,15 @@ class Drain:
     def __init__(
         self,
         databases: tuple[str, str],
-        end: End,
+        end: SourceEnd,
         subscriber: httpx.Client,
         console: Console,
         pause: Callable[[float], object] = time.sleep,
-        patience: Patience | None = None,
+        patience: StallDetector | None = None,
     ) -> None:
         self._source_url, self._target_url = databases
         self._end, self._subscriber, self._console, self._pause = end, subscriber, console, pause
-        self._patience = patience or Patience()
+        self._patience = patience or StallDetector()
         self.account = Account(0)
         self.stalled = False
         """Whether nothing arrived for so long that waiting on is of no use."""
@@ -72,7 +72,7 @@ class Drain:
                     if settled or self._patience.lost:
                         break
                     if missing:
-                        self._pause(LOOK_EVERY_S)
+                        self._pause(POLL_INTERVAL_S)
         except KeyboardInterrupt:
             self._console.print("Not waiting any longer.")
         self.account = take_account(self._source_url, self._target_url, self._end.last_id, settled)
@@ -90,5 +90,5 @@ class Drain:
         try:
             return without_outcome(self._target_url, missing)
         except psycopg2.OperationalError:
-            # Away for a moment; patience has an end.
+            # Unavailable for a moment; patience has an end.
             return missing

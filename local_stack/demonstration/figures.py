@@ -36,7 +36,7 @@ NEWEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
-class Figures:
+class StreamTotals:
     """Predictions, those with a label, and the right ones of these, by model version and data set.
 
     Latency is from insert to prediction, p50 and p99 of the last 30 s.
@@ -110,7 +110,7 @@ class FigureReader:
         self._replicated, self._dead_letters = Totals("cargo"), Totals("cargo_dead_letter")
         self._predictions = Totals("cargo_prediction", "model_version", "dataset", "target = label")
 
-    def read(self, latency_since: datetime | None = None) -> Figures:
+    def read(self, latency_since: datetime | None = None) -> StreamTotals:
         """All zero while a table is not there. Rows inserted before `latency_since` tell nothing of latency."""
         inserted = 0
         try:
@@ -120,7 +120,7 @@ class FigureReader:
                 return self._read_target(cursor, inserted, latency_since)
         except (psycopg2.OperationalError, psycopg2.InterfaceError, psycopg2.errors.UndefinedTable):
             self.close()
-            return Figures(inserted=inserted)
+            return StreamTotals(inserted=inserted)
 
     def close(self) -> None:
         """End the sessions; the next `read` begins others."""
@@ -129,7 +129,7 @@ class FigureReader:
                 session.close()
         self._sessions = {}
 
-    def _read_target(self, cursor: Cursor, inserted: int, latency_since: datetime | None) -> Figures:
+    def _read_target(self, cursor: Cursor, inserted: int, latency_since: datetime | None) -> StreamTotals:
         predictions, labelled, right = Counter[Any](), Counter[Any](), Counter[Any]()
         for (version, dataset, is_right), count in self._predictions.read(cursor).items():
             predictions[version, dataset] += count
@@ -139,7 +139,7 @@ class FigureReader:
             self._first = _one(cursor, FIRST, self._since)
         started = self._first is not None
         latency = _one(cursor, LATENCY, latency_since or self._first) if started else None
-        return Figures(
+        return StreamTotals(
             inserted=inserted,
             replicated=self._replicated.read(cursor).total(),
             dead_letters=self._dead_letters.read(cursor).total(),

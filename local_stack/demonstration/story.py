@@ -12,8 +12,8 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from common.cli import UserError
-from local_stack.demonstration.account import reader
-from local_stack.demonstration.figures import Figures
+from local_stack.demonstration.account import read_only_session
+from local_stack.demonstration.figures import StreamTotals
 
 ENOUGH_ROWS = 200
 """Rows of each day that the new model must have predicted before the story ends."""
@@ -40,7 +40,7 @@ order by predicted_at limit 1
 
 
 @dataclass(frozen=True)
-class Chapter:
+class StoryEvent:
     """Something that happened at a time; `key` tells chapters apart."""
 
     key: str
@@ -69,19 +69,19 @@ class Story:
         """The challenger that took the champion's place."""
         return next((str(row[4]) for row in self.adaptations if row[1] == "promoted"), None)
 
-    def complete(self, figures: Figures) -> bool:
+    def complete(self, figures: StreamTotals) -> bool:
         """Whether the new model has predicted enough of both days."""
         return self.promoted is not None and all(
             figures.of(dataset, self.promoted) >= ENOUGH_ROWS for dataset in ("monday", "tuesday")
         )
 
-    def news(self, figures: Figures, target_url: str) -> list[Chapter]:
+    def new_events(self, figures: StreamTotals, target_url: str) -> list[StoryEvent]:
         """What happened since the last call, in order; nothing while the tables are not there.
 
         `UserError` when this stack noticed a drift before.
         """
         try:
-            with reader(target_url) as connection, connection.cursor() as cursor:
+            with read_only_session(target_url) as connection, connection.cursor() as cursor:
                 chapters = [
                     *self._meetings(figures, cursor),
                     *self._new_alarms(cursor),
@@ -98,37 +98,39 @@ class Story:
         self._told |= {chapter.key for chapter in fresh}
         return sorted(fresh, key=lambda chapter: chapter.at)
 
-    def _new_alarms(self, cursor: Cursor) -> Iterator[Chapter]:
+    def _new_alarms(self, cursor: Cursor) -> Iterator[StoryEvent]:
         cursor.execute(ALARMS, (self._alarms,))
         for number, at, detector, score, threshold, images in cursor.fetchall():
             self._alarms.append(number)
-            yield Chapter(
+            yield StoryEvent(
                 f"alarm {number}",
                 at,
                 f"drift noticed by {detector}: score {score:.3f} above {threshold:.3f}, {images} images of tuesday in",
             )
 
-    def _new_states(self, cursor: Cursor) -> Iterator[Chapter]:
+    def _new_states(self, cursor: Cursor) -> Iterator[StoryEvent]:
         cursor.execute(ADAPTATIONS)
         self.adaptations = cursor.fetchall()
         for number, state, at, champion, challenger, strategy, images, reason in self.adaptations:
             if state == "collecting":
-                yield Chapter(f"collecting {number}", at, "the alarm holds: collecting labelled rows of tuesday")
+                yield StoryEvent(f"collecting {number}", at, "the alarm holds: collecting labelled rows of tuesday")
             elif state == "training":
-                yield Chapter(f"training {number}", at, f"training on {images} images of tuesday, strategy {strategy}")
+                yield StoryEvent(
+                    f"training {number}", at, f"training on {images} images of tuesday, strategy {strategy}"
+                )
             elif state == "judging":
-                yield Chapter(f"judging {number}", at, f"version {challenger} challenges version {champion}")
+                yield StoryEvent(f"judging {number}", at, f"version {challenger} challenges version {champion}")
             elif state == "promoted":
-                yield Chapter(f"promoted {challenger}", at, f"version {challenger} is promoted: {reason}")
+                yield StoryEvent(f"promoted {challenger}", at, f"version {challenger} is promoted: {reason}")
             else:
                 self.failure = f"adaptation {number} was {state}: {reason}"
-                yield Chapter(f"ended {number}", at, self.failure)
+                yield StoryEvent(f"ended {number}", at, self.failure)
 
-    def _meetings(self, figures: Figures, cursor: Cursor) -> Iterator[Chapter]:
+    def _meetings(self, figures: StreamTotals, cursor: Cursor) -> Iterator[StoryEvent]:
         for version, dataset in figures.predictions:
             key = f"began {dataset} {version}"
             if key not in self._told:
                 cursor.execute(MEETING, (self._began, version, dataset))
                 (at,) = cursor.fetchone() or (None,)
                 if at is not None:
-                    yield Chapter(key, at, f"version {version} meets {dataset}")
+                    yield StoryEvent(key, at, f"version {version} meets {dataset}")

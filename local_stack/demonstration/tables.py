@@ -7,10 +7,10 @@ from rich.table import Table
 from common.names import SOURCE_TOPIC
 from common.settings import local_port
 from local_stack.demonstration.account import Account
-from local_stack.demonstration.figures import Figures
+from local_stack.demonstration.figures import StreamTotals
 
 
-def figures_table(figures: Figures) -> Table:
+def figures_table(figures: StreamTotals) -> Table:
     """What has flowed so far."""
     table = Table(title="Cargo", title_justify="left", show_header=False)
     table.add_row("rows in", str(figures.inserted))
@@ -51,7 +51,7 @@ def account_lines(account: Account) -> list[str]:
         for colour, what, ids in (
             ("yellow", "still wait for their outcome; none of them is lost", account.waiting),
             ("red", "are LOST: the whole chain has finished and they have no outcome", account.lost),
-            ("red", "are DOUBLE: they have a prediction and a dead letter", account.double),
+            ("red", "are DOUBLE: they have a prediction and a dead letter", account.duplicated),
         )
         if ids
     ]

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from local_stack.inspection.links import CHAIN, Broken
+from local_stack.inspection.links import PIPELINE_CHECKS, BrokenLink
 
 
 def first_broken() -> str:
     """The first link that does not hold and what to do, in a sentence."""
-    for link in CHAIN:
+    for link in PIPELINE_CHECKS:
         try:
             link()
-        except Broken as broken:
+        except BrokenLink as broken:
             return f"What stands still: {_name(link)}: {broken}. {broken.advice}"
     return "Every link of the chain looks whole: see the logs with `make logs S=name`."
 
@@ -22,11 +22,11 @@ def examine(console: Console) -> bool:
     """Print a row a link; return whether all hold. Works on any stack on the documented ports."""
     table = Table("link", "", "found", "what to do")
     sound = True
-    for link in CHAIN:
+    for link in PIPELINE_CHECKS:
         name = _name(link)
         try:
             table.add_row(name, "[green]ok[/]", link(), "")
-        except Broken as broken:
+        except BrokenLink as broken:
             sound = False
             table.add_row(name, "[red]broken[/]", str(broken), broken.advice)
     console.print(table)

@@ -9,7 +9,7 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from common import names
-from common.network import BrokerAway, servers_that_listen
+from common.network import BrokerUnavailable, reachable_servers
 from common.settings import (
     api_url,
     kafka_bootstrap_servers,
@@ -25,7 +25,7 @@ SETTLED_AGE = "30 seconds"
 RESTART = "See its log with `make logs S={0}`; start the stack with `make up-local` if it is not up."
 
 
-class Broken(Exception):
+class BrokenLink(Exception):
     """A link that does not hold. `advice` says what to do."""
 
     def __init__(self, found: str, advice: str) -> None:
@@ -41,7 +41,7 @@ def source_rows() -> str:
         "select count(*), count(*) filter (where \"timestamp\" > now() - interval '1 minute') from cargo",
     )
     if not rows:
-        raise Broken("the table cargo is empty", RESTART.format("data-generator"))
+        raise BrokenLink("the table cargo is empty", RESTART.format("data-generator"))
     return f"{rows} rows, {fresh} of them in the last minute"
 
 
@@ -53,7 +53,7 @@ def replication_slot() -> str:
         "select coalesce(bool_or(active), false) from pg_replication_slots where slot_name = 'dbz_cargo'",
     )
     if not active:
-        raise Broken("the slot dbz_cargo is missing or nobody reads it", RESTART.format("connect"))
+        raise BrokenLink("the slot dbz_cargo is missing or nobody reads it", RESTART.format("connect"))
     return "the slot dbz_cargo is being read"
 
 
@@ -63,12 +63,12 @@ def connectors() -> str:
     found = _json(address, "connect")
     for name in (names.SOURCE_CONNECTOR, names.SINK_CONNECTOR):
         if name not in found:
-            raise Broken(f"{name} does not exist", RESTART.format("connect-reconciler"))
+            raise BrokenLink(f"{name} does not exist", RESTART.format("connect-reconciler"))
         status = found[name]["status"]
         for part in [status["connector"], *status["tasks"]]:
             if part["state"] != "RUNNING":
                 trace = part.get("trace", "").splitlines()[:1]
-                raise Broken(f"{name} is {part['state']} {' '.join(trace)}", RESTART.format("connect-reconciler"))
+                raise BrokenLink(f"{name} is {part['state']} {' '.join(trace)}", RESTART.format("connect-reconciler"))
     return "both are RUNNING"
 
 
@@ -76,7 +76,7 @@ def topic() -> str:
     """The topic takes rows."""
     try:
         consumer = KafkaConsumer(
-            bootstrap_servers=servers_that_listen(kafka_bootstrap_servers()),
+            bootstrap_servers=reachable_servers(kafka_bootstrap_servers()),
             request_timeout_ms=5000,
             bootstrap_timeout_ms=5000,
         )
@@ -84,10 +84,10 @@ def topic() -> str:
             partitions = consumer.partitions_for_topic(names.SOURCE_TOPIC)
         finally:
             consumer.close()
-    except (BrokerAway, KafkaError) as error:
-        raise Broken(str(error), RESTART.format("broker")) from error
+    except (BrokerUnavailable, KafkaError) as error:
+        raise BrokenLink(str(error), RESTART.format("broker")) from error
     if not partitions:
-        raise Broken(f"the topic {names.SOURCE_TOPIC} does not exist", RESTART.format("connect-reconciler"))
+        raise BrokenLink(f"the topic {names.SOURCE_TOPIC} does not exist", RESTART.format("connect-reconciler"))
     return f"{names.SOURCE_TOPIC} has {len(partitions)} partitions"
 
 
@@ -98,7 +98,7 @@ def replica() -> str:
         _query(target_database_url(), "target-postgres", "select max(id) from cargo"),
     )
     if last and (replicated[0] or 0) < last:
-        raise Broken(
+        raise BrokenLink(
             f"the replica ends at id {replicated[0]}, the source at {last}", RESTART.format("connect-reconciler")
         )
     return f"up to id {replicated[0]}"
@@ -115,7 +115,7 @@ def registry() -> str:
     address = f"{mlflow_tracking_uri()}/api/2.0/mlflow/registered-models/alias"
     answer = _get(address, "mlflow-server", {"name": names.MODEL_NAME, "alias": names.CHAMPION}, accept=(200, 404, 400))
     if answer.status_code != httpx.codes.OK:
-        raise Broken(
+        raise BrokenLink(
             f"{names.MODEL_NAME} has no {names.CHAMPION}",
             "Train one: python -m model_registry.save_model_to_registry --model-name sk_model",
         )
@@ -142,11 +142,11 @@ def predictions() -> str:
         " greatest((select max(id) from cargo_prediction), (select max(id) from cargo_dead_letter))",
     )
     if last and (newest or 0) < last:
-        raise Broken(f"outcomes end at id {newest}, rows at {last}", RESTART.format("data-subscriber"))
+        raise BrokenLink(f"outcomes end at id {newest}, rows at {last}", RESTART.format("data-subscriber"))
     return f"{predicted} predictions, {dead_letters} dead letters, up to id {newest}"
 
 
-CHAIN: tuple[Callable[[], str], ...] = (
+PIPELINE_CHECKS: tuple[Callable[[], str], ...] = (
     source_rows,
     replication_slot,
     topic,
@@ -170,7 +170,7 @@ def _query(url: str, service: str, query: str) -> tuple[Any, ...]:
         finally:
             connection.close()
     except psycopg2.Error as error:
-        raise Broken(str(error).strip().splitlines()[0], RESTART.format(service)) from error
+        raise BrokenLink(str(error).strip().splitlines()[0], RESTART.format(service)) from error
 
 
 def _settled_source_id() -> int | None:
@@ -188,9 +188,9 @@ def _get(
     try:
         answer = httpx.get(url, params=parameters, timeout=5)
     except httpx.HTTPError as error:
-        raise Broken(f"{url} does not answer ({error})", RESTART.format(service)) from error
+        raise BrokenLink(f"{url} does not answer ({error})", RESTART.format(service)) from error
     if answer.status_code not in accept:
-        raise Broken(f"{url} answers {answer.status_code}: {answer.text[:200].strip()}", RESTART.format(service))
+        raise BrokenLink(f"{url} answers {answer.status_code}: {answer.text[:200].strip()}", RESTART.format(service))
     return answer
 
 

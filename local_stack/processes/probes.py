@@ -5,7 +5,7 @@ import psycopg2
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from common.network import BrokerAway, servers_that_listen
+from common.network import BrokerUnavailable, reachable_servers
 
 
 def http_answers(url: str) -> bool:
@@ -20,10 +20,10 @@ def kafka_answers(bootstrap_servers: str) -> bool:
     """Whether a broker takes requests."""
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=servers_that_listen(bootstrap_servers), request_timeout_ms=2000, bootstrap_timeout_ms=2000
+            bootstrap_servers=reachable_servers(bootstrap_servers), request_timeout_ms=2000, bootstrap_timeout_ms=2000
         )
         admin.close()
-    except (BrokerAway, KafkaError):
+    except (BrokerUnavailable, KafkaError):
         return False
     return True
 

@@ -8,17 +8,23 @@ from pathlib import Path
 from mlflow.entities.model_registry import ModelVersion
 
 from common.cli import UserError
-from model_registry.adaptation.gate import Answers, Latency, Limits, Verdict, judge
-from model_registry.adaptation.measuring import Measured
+from model_registry.adaptation.gate import Latency, Limits, PairedPredictions, Verdict, evaluate_gate
+from model_registry.adaptation.measuring import MeasuredModel
 from model_registry.data.dataset import LabelledImage, ManifestRow
 from model_registry.data.days import CLEAN, DRIFTED
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.head import classes_of, metadata
 from model_registry.training.rehearsal import Recipe
-from model_registry.training.training import OldDay, Trained, held_out_rows, old_day, train_further
-from model_registry.versions.registry import Registry, run_of
+from model_registry.training.training import (
+    PreparedDay,
+    TrainedModel,
+    held_out_rows,
+    prepare_clean_day,
+    train_on_both_days,
+)
+from model_registry.versions.registry import Registry, run_id_of
 from model_registry.versions.verification import require_registered
 
 
@@ -27,7 +33,7 @@ class Champion:
     """The version that serves, and what its run recorded."""
 
     version: str
-    measured: Measured
+    measured: MeasuredModel
     manifest: Sequence[ManifestRow]
     seed: int
     group_pattern: str | None
@@ -41,16 +47,16 @@ class Champion:
     def measure_early(self, image_root: Path) -> float:
         """Measure what needs no challenger: monday's answers, and the time for a batch, which is returned."""
         held_out = [row for row in held_out_rows(self.manifest) if row.dataset == CLEAN]
-        self.measured.answers([row for row in held_out if (image_root / CLEAN / row.image_path).is_file()])
+        self.measured.predictions([row for row in held_out if (image_root / CLEAN / row.image_path).is_file()])
         return self.measured.batch_ms
 
 
-def read_champion(registry: Registry, image_root: Path, embeddings: Embeddings) -> Champion:
+def read_champion(registry: Registry, image_root: Path, embeddings: EmbeddingSource) -> Champion:
     """Fetch it from the registry. `UserError` when there is none, or none that a run registered."""
     version = registry.champion()
     if version is None:
         raise UserError(f"model {registry.model_name} has no champion to compare with")
-    recorded = registry.client.get_run(run_of(version)).data.params
+    recorded = registry.client.get_run(run_id_of(version)).data.params
     if not {"seed", "group_pattern"} <= set(recorded):
         raise UserError(
             f"the run of version {version.version} recorded no seed or no group pattern: its split is not known. "
@@ -61,7 +67,7 @@ def read_champion(registry: Registry, image_root: Path, embeddings: Embeddings) 
     pattern = recorded["group_pattern"]
     return Champion(
         str(version.version),
-        Measured(registry.load(version), image_root, embeddings),
+        MeasuredModel(registry.load(version), image_root, embeddings),
         manifest,
         int(recorded["seed"]),
         # MLflow keeps parameters as text. A pattern has brackets, so this one is none.
@@ -78,19 +84,23 @@ def chosen_recipe(settings: Settings, seed: int) -> Recipe:
 
 
 def prepare_challenger(
-    champion: Champion, clean_rows: Sequence[LabelledImage], settings: Settings, embeddings: Embeddings
-) -> OldDay:
+    champion: Champion, clean_rows: Sequence[LabelledImage], settings: Settings, embeddings: EmbeddingSource
+) -> PreparedDay:
     """What needs no row of the drifted day, with everything held out that was held out before."""
     recipe = chosen_recipe(settings, champion.seed)
-    return old_day(clean_rows, _alike(champion, settings), recipe, embeddings, champion.manifest)
+    return prepare_clean_day(clean_rows, _alike(champion, settings), recipe, embeddings, champion.manifest)
 
 
 def train_challenger(
-    champion: Champion, old: OldDay, drifted_rows: Sequence[LabelledImage], settings: Settings, embeddings: Embeddings
-) -> Trained:
+    champion: Champion,
+    old: PreparedDay,
+    drifted_rows: Sequence[LabelledImage],
+    settings: Settings,
+    embeddings: EmbeddingSource,
+) -> TrainedModel:
     """Train on these rows, with everything held out that was held out before. `UserError` when they do not suffice."""
     recipe = chosen_recipe(settings, champion.seed)
-    trained = train_further(old, drifted_rows, _alike(champion, settings), recipe, embeddings, champion.manifest)
+    trained = train_on_both_days(old, drifted_rows, _alike(champion, settings), recipe, embeddings, champion.manifest)
     known = classes_of(champion.measured.model)
     if trained.classes != known:
         raise UserError(
@@ -104,13 +114,13 @@ def _alike(champion: Champion, settings: Settings) -> Settings:
     return settings.model_copy(update={"group_pattern": champion.group_pattern})
 
 
-def judge_challenger(
+def evaluate_challenger(
     registry: Registry,
     champion: Champion,
     version: ModelVersion,
-    trained: Trained,
+    trained: TrainedModel,
     settings: Settings,
-    embeddings: Embeddings,
+    embeddings: EmbeddingSource,
 ) -> Verdict:
     """Compare both on what `trained` held out. `UserError` when the registry has another graph than was trained."""
     challenger = require_registered(registry, version, trained, settings.image_root, embeddings)
@@ -119,9 +129,9 @@ def judge_challenger(
     for day, measured in ((CLEAN, trained.clean), (DRIFTED, trained.drifted)):
         rows = [row for row in held_out if row.dataset == day]
         if rows and measured is not None:
-            days[day] = Answers(measured.targets, champion.measured.answers(rows), measured.predictions)
+            days[day] = PairedPredictions(measured.targets, champion.measured.predictions(rows), measured.predictions)
     limits = Limits(settings.gate_gain, settings.gate_day_loss, settings.gate_class_loss, settings.gate_latency_ms)
-    latency = Latency(champion.measured.batch_ms, Measured(challenger, settings.image_root, embeddings).batch_ms)
-    verdict = judge(days, DRIFTED, trained.classes, latency, limits)
+    latency = Latency(champion.measured.batch_ms, MeasuredModel(challenger, settings.image_root, embeddings).batch_ms)
+    verdict = evaluate_gate(days, DRIFTED, trained.classes, latency, limits)
     verdict.figures["embedded"] = embeddings.counts
     return verdict

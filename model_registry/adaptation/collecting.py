@@ -6,21 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from common.cli import UserError
-from model_registry.adaptation.sample_size import expected_gain, held_out_needed
+from model_registry.adaptation.sample_size import expected_gain, required_test_images
 from model_registry.data.dataset import FOLDS, LabelledImage
 from model_registry.data.days import DRIFTED
 from model_registry.settings import Settings
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.5
+POLL_INTERVAL_S = 0.5
 
 NOTHING_NEW_ROWS = 100
 """When so many rows in a row show images seen before, the stream has shown all that it has."""
 
 
 @dataclass(frozen=True)
-class Look:
+class LabelledRows:
     """The labelled rows of the drifted period at one moment."""
 
     images: Sequence[LabelledImage]
@@ -33,18 +33,18 @@ class Look:
     """Rows since the last image that was new."""
 
 
-def wanted_images(look: Look, reference_accuracy: float | None, settings: Settings) -> int:
+def wanted_images(look: LabelledRows, reference_accuracy: float | None, settings: Settings) -> int:
     """How many images the gate is expected to need, by what the champion has lost.
 
     Of which a share of one in `FOLDS` is held out to judge by. As many as allowed while the loss is not known.
     """
     if reference_accuracy is None or look.accuracy is None:
         return settings.adapt_images
-    needed = FOLDS * held_out_needed(expected_gain(reference_accuracy, look.accuracy, settings.gate_gain))
+    needed = FOLDS * required_test_images(expected_gain(reference_accuracy, look.accuracy, settings.gate_gain))
     return int(min(max(needed, settings.adapt_minimum_images), settings.adapt_images))
 
 
-def collected(look: Look, wanted: int, waited_s: float, settings: Settings) -> bool:
+def has_enough(look: LabelledRows, wanted: int, waited_s: float, settings: Settings) -> bool:
     """Whether the images are enough. `UserError` when they are not and the patience is over."""
     images = len(look.images)
     if images >= wanted:
@@ -61,10 +61,10 @@ def collected(look: Look, wanted: int, waited_s: float, settings: Settings) -> b
 
 
 def collect(
-    look: Callable[[], Look],
+    look: Callable[[], LabelledRows],
     reference_accuracy: float | None,
     settings: Settings,
-    meanwhile: Callable[[Sequence[LabelledImage], int], object],
+    on_progress: Callable[[Sequence[LabelledImage], int], object],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> list[LabelledImage]:
@@ -77,11 +77,11 @@ def collect(
         seen = look()
         wanted = wanted_images(seen, reference_accuracy, settings)
         waited_s = clock() - began
-        enough = collected(seen, wanted, waited_s, settings)
-        meanwhile(seen.images, wanted)
+        enough = has_enough(seen, wanted, waited_s, settings)
+        on_progress(seen.images, wanted)
         if enough:
             log.info(
                 "%d labelled images of the drifted period in %.0f s, %d wanted", len(seen.images), waited_s, wanted
             )
             return list(seen.images)
-        sleep(LOOK_EVERY_S)
+        sleep(POLL_INTERVAL_S)

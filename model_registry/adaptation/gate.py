@@ -23,7 +23,7 @@ Classes = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Answers:
+class PairedPredictions:
     """What both models say of one day's held-out images, and what is true."""
 
     targets: Classes
@@ -71,7 +71,7 @@ class Verdict:
     """All that was measured, as JSON can hold it."""
 
 
-def resampled(differences: Classes, seed: int) -> float:
+def bootstrap_lower_bound(differences: Classes, seed: int) -> float:
     """The `PERCENTILE` of the mean of `differences` over bootstrap resamples. More in any place never makes it less."""
     rng = np.random.default_rng(seed)
     size = len(differences)
@@ -83,8 +83,8 @@ def resampled(differences: Classes, seed: int) -> float:
     return float(np.percentile(np.concatenate(means), PERCENTILE))
 
 
-def judge(
-    days: Mapping[str, Answers],
+def evaluate_gate(
+    days: Mapping[str, PairedPredictions],
     drifted: str,
     classes: Sequence[str],
     latency: Latency,
@@ -106,7 +106,7 @@ def judge(
             continue
         champion, challenger = answers.accuracies()
         gain = float(answers.differences().mean())
-        floor = resampled(answers.differences(), seed)
+        floor = bootstrap_lower_bound(answers.differences(), seed)
         figures["days"][day] = {
             "images": len(answers.targets),
             "champion": champion,
@@ -132,7 +132,7 @@ def judge(
 
 
 def _lost_classes(
-    days: Mapping[str, Answers], classes: Sequence[str], limits: Limits, seed: int, figures: dict[str, Any]
+    days: Mapping[str, PairedPredictions], classes: Sequence[str], limits: Limits, seed: int, figures: dict[str, Any]
 ) -> list[str]:
     """A sentence for each class that is found less often by more than the limit, unless that may be chance."""
     targets = np.concatenate([answers.targets for answers in days.values()])
@@ -142,7 +142,7 @@ def _lost_classes(
         losses = -differences[targets == index]
         if len(losses) == 0:
             continue
-        loss, floor = float(losses.mean()), resampled(losses, seed)
+        loss, floor = float(losses.mean()), bootstrap_lower_bound(losses, seed)
         figures[name] = {"images": len(losses), "loss": loss, "loss_5th_percentile": floor}
         if loss > limits.class_loss and floor > 0:
             sentences.append(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from common.pictures.embeddings import EMBEDDING_BYTES, FloatArray, unpack
 from common.postgres import Connection
-from model_registry.adaptation.collecting import Look
+from model_registry.adaptation.collecting import LabelledRows
 from model_registry.adaptation.runs import Alarm
 from model_registry.data.dataset import LabelledImage
 from model_registry.data.days import DRIFTED
@@ -12,7 +12,7 @@ from model_registry.data.days import DRIFTED
 PERIOD = "from cargo_prediction where id >= %s and dataset = %s and label is not null"
 
 
-def look(connection: Connection, alarm: Alarm, at_most: int) -> Look:
+def read_labelled_rows(connection: Connection, alarm: Alarm, at_most: int) -> LabelledRows:
     """The rows of the alarm there are now, with the first `at_most` different images of them."""
     period = (alarm.first_id, DRIFTED)
     with connection.cursor() as cursor:
@@ -29,7 +29,7 @@ def look(connection: Connection, alarm: Alarm, at_most: int) -> Look:
         )
         accuracy, since_new = cursor.fetchone() or (None, 0)
     images = sorted(first_ids, key=lambda image: (image.image_path, image.target))
-    return Look(images, None if accuracy is None else float(accuracy), since_new)
+    return LabelledRows(images, None if accuracy is None else float(accuracy), since_new)
 
 
 def streamed_embeddings(

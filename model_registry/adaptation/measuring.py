@@ -13,8 +13,8 @@ import onnxruntime
 
 from common.pictures.images import INPUT_SIDE
 from model_registry.data.dataset import ManifestRow
-from model_registry.network.embeddings import Embeddings
-from model_registry.training.head import answers_embeddings, head_probabilities
+from model_registry.network.embeddings import EmbeddingSource
+from model_registry.training.head import head_probabilities, supports_embeddings
 from model_registry.training.training import evaluate_rows
 
 BATCH = 8
@@ -23,16 +23,16 @@ BATCH = 8
 RUNS = 7
 
 
-class Measured:
+class MeasuredModel:
     """One graph; nothing is measured twice."""
 
-    def __init__(self, model: onnx.ModelProto, image_root: Path, embeddings: Embeddings) -> None:
+    def __init__(self, model: onnx.ModelProto, image_root: Path, embeddings: EmbeddingSource) -> None:
         self.model = model
         self._image_root = image_root
         self._embeddings = embeddings
         self._answers: dict[ManifestRow, int] = {}
 
-    def answers(self, rows: Sequence[ManifestRow]) -> npt.NDArray[np.int64]:
+    def predictions(self, rows: Sequence[ManifestRow]) -> npt.NDArray[np.int64]:
         """Class indices for the images of `rows`, in their order. `UserError` names a file that is no good image.
 
         From embeddings, where they are this graph's own; an older graph gets the pictures themselves.
@@ -44,7 +44,7 @@ class Measured:
         return np.array([self._answers[row] for row in rows], dtype=np.int64)
 
     def _predictions(self, rows: Sequence[ManifestRow], folder: Path) -> npt.NDArray[np.int64]:
-        if answers_embeddings(self.model):
+        if supports_embeddings(self.model):
             embeddings = self._embeddings.of([folder / row.image_path for row in rows])
             indices: npt.NDArray[np.int64] = head_probabilities(self.model, embeddings).argmax(axis=1)
             return indices

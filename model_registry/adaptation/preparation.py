@@ -7,14 +7,14 @@ from functools import cached_property
 from common.postgres import Connection
 from model_registry.adaptation.challenge import Champion, prepare_challenger
 from model_registry.adaptation.collecting import collect
-from model_registry.adaptation.labelled_rows import look, streamed_embeddings
+from model_registry.adaptation.labelled_rows import read_labelled_rows, streamed_embeddings
 from model_registry.adaptation.runs import Alarm, Run
 from model_registry.data.dataset import LabelledImage
 from model_registry.data.days import DRIFTED
-from model_registry.network.embeddings import Embeddings, embedding_method
+from model_registry.network.embeddings import EmbeddingSource, embedding_method
 from model_registry.settings import Settings
-from model_registry.training.training import OldDay
-from model_registry.versions.registration import rehearse_registering
+from model_registry.training.training import PreparedDay
+from model_registry.versions.registration import warm_up_mlflow
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Preparation:
     champion: Champion
     clean_rows: Sequence[LabelledImage]
     settings: Settings
-    embeddings: Embeddings
+    embeddings: EmbeddingSource
     _asked: set[str] = field(default_factory=set)
     """Images whose embeddings were looked for in the stream."""
 
@@ -34,22 +34,22 @@ class Preparation:
     """Whether all is done that needs no image of the drifted period."""
 
     @cached_property
-    def old_day(self) -> OldDay:
+    def prepared_day(self) -> PreparedDay:
         """Monday, chosen from."""
         return prepare_challenger(self.champion, self.clean_rows, self.settings, self.embeddings)
 
     def collect(self, record: Run) -> list[LabelledImage]:
         """The images of the drifted period, embedded. `UserError` when too few come, or one is unreadable."""
 
-        def meanwhile(images: Sequence[LabelledImage], wanted: int) -> None:
+        def on_progress(images: Sequence[LabelledImage], wanted: int) -> None:
             record.collecting(len(images), wanted)
             self._work_ahead(images)
 
         return collect(
-            lambda: look(self.connection, self.alarm, self.settings.adapt_images),
+            lambda: read_labelled_rows(self.connection, self.alarm, self.settings.adapt_images),
             self.champion.reference_accuracy,
             self.settings,
-            meanwhile,
+            on_progress,
         )
 
     def _work_ahead(self, images: Sequence[LabelledImage]) -> None:
@@ -61,7 +61,7 @@ class Preparation:
         self.embeddings.add_streamed({folder / path: streamed for path, streamed in found.items()})
         self.embeddings.of([folder / path for path in new])
         if not self._ready:
-            _ = self.old_day
+            _ = self.prepared_day
             self.champion.measure_early(self.settings.image_root)
-            rehearse_registering(self.champion.measured.model)
+            warm_up_mlflow(self.champion.measured.model)
             self._ready = True

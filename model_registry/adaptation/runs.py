@@ -26,7 +26,7 @@ class Alarm:
 
 
 @contextmanager
-def only_run(connection: Connection, model_name: str) -> Iterator[bool]:
+def adaptation_lock(connection: Connection, model_name: str) -> Iterator[bool]:
     """Yield whether this connection holds the lock of `model_name`'s adaptation; it is let go at the end.
 
     The database lets it go by itself when the connection ends, however the process died.
@@ -43,7 +43,7 @@ def only_run(connection: Connection, model_name: str) -> Iterator[bool]:
                 cursor.execute(key[0].format("advisory_unlock"), key[1])
 
 
-def lasts(connection: Connection, alarm_id: int, confirm_s: float) -> bool | None:
+def is_confirmed(connection: Connection, alarm_id: int, confirm_s: float) -> bool | None:
     """Whether the alarm was open for `confirm_s`; None while it is open and younger than that."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -119,13 +119,13 @@ class Run:
             (outcome, reason, self._alarm_id),
         )
 
-    def cut_off(self, reason: str) -> None:
+    def record_interruption(self, reason: str) -> None:
         """The run ends before it is finished; it counts as an attempt."""
         self._write(
             "update adaptation set reason = %s, updated_at = now() where alarm_id = %s", (reason, self._alarm_id)
         )
 
-    def put_off(self) -> None:
+    def record_stop(self) -> None:
         """The run was told to stop; it is no attempt."""
         self._write(
             "update adaptation set attempts = attempts - 1, reason = 'stopped', updated_at = now() where alarm_id = %s",

@@ -8,7 +8,7 @@ from model_registry.adaptation.gate import PERCENTILE
 POWER = 0.8
 """How often a challenger that gains as much as expected shall be proven better."""
 
-WON_BACK = 0.5
+EXPECTED_RECOVERY = 0.5
 """Share of the lost accuracy that training on labelled rows is expected to win back."""
 
 DISCORDANT = 5 / 3
@@ -18,10 +18,10 @@ accuracy rose from 76.7 to 90.0 %, 24 were won and 8 lost: not measured on other
 
 def expected_gain(before: float, now: float, at_least: float) -> float:
     """Of accuracy, 0 to 1, when a model that had the accuracy `before` has `now`. Less than `at_least` is no use."""
-    return max(WON_BACK * (before - now), at_least)
+    return max(EXPECTED_RECOVERY * (before - now), at_least)
 
 
-def held_out_needed(gain: float) -> float:
+def required_test_images(gain: float) -> float:
     """So many images that a mean gain of `gain` is proven with `POWER`; infinity for none.
 
     Each image's difference is 1, 0 or -1, so its variance is p - gain², p being the share that differs. The gate asks

@@ -10,13 +10,13 @@ from sklearn.metrics import recall_score
 
 from model_registry.comparison.paired_images import PairedImages
 from model_registry.data.dataset import split
-from model_registry.strategies import STRATEGIES, Indices, OldRows, select
+from model_registry.strategies import STRATEGIES, Indices, RehearsalPool, select
 from model_registry.training.head import fit_head
-from model_registry.training.rehearsal import old_rows
+from model_registry.training.rehearsal import rehearsal_pool
 
 
 @dataclass(frozen=True)
-class Contender:
+class StrategyConfig:
     """A strategy at a budget, a share of the old rows; None where the strategy knows no budget."""
 
     strategy: str
@@ -32,7 +32,7 @@ class Contender:
 class Measurement:
     """One contender's recall of each class, 0 to 1, on the held-out images of one split, in both their forms."""
 
-    contender: Contender
+    config: StrategyConfig
     split: int
     rehearsed: int
     monday: float
@@ -41,11 +41,11 @@ class Measurement:
     tuesday_recall: tuple[float, ...]
 
 
-def contenders(budgets: Sequence[float]) -> list[Contender]:
+def strategy_configs(budgets: Sequence[float]) -> list[StrategyConfig]:
     """All of them, in the order of the registry; those of one budget together."""
-    alone = [Contender(name, None) for name, strategy in STRATEGIES.items() if not strategy.budgeted]
+    alone = [StrategyConfig(name, None) for name, strategy in STRATEGIES.items() if not strategy.budgeted]
     return alone + [
-        Contender(name, budget) for budget in budgets for name, strategy in STRATEGIES.items() if strategy.budgeted
+        StrategyConfig(name, budget) for budget in budgets for name, strategy in STRATEGIES.items() if strategy.budgeted
     ]
 
 
@@ -63,17 +63,17 @@ def measure_split(data: PairedImages, budgets: Sequence[float], number: int, pat
     """All contenders on the split with seed `number`."""
     held_out = np.array(split(data.images, data.classes, pattern, number))
     training, testing = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    old = old_rows(data.monday[training], data.targets[training])
-    return [_measure(contender, data, training, testing, old, number) for contender in contenders(budgets)]
+    old = rehearsal_pool(data.monday[training], data.targets[training])
+    return [_measure(config, data, training, testing, old, number) for config in strategy_configs(budgets)]
 
 
 def _measure(
-    contender: Contender, data: PairedImages, training: Indices, testing: Indices, old: OldRows, number: int
+    config: StrategyConfig, data: PairedImages, training: Indices, testing: Indices, old: RehearsalPool, number: int
 ) -> Measurement:
-    strategy = STRATEGIES[contender.strategy]
+    strategy = STRATEGIES[config.strategy]
     # Strategies draw independently of each other, but the same at each run.
-    rng = np.random.default_rng([number, *contender.name.encode()])
-    rehearsed = training[select(strategy, old, contender.budget or 0, rng)]
+    rng = np.random.default_rng([number, *config.name.encode()])
+    rehearsed = training[select(strategy, old, config.budget or 0, rng)]
     new = training if strategy.uses_new else training[:0]
     head = fit_head(
         np.concatenate([data.monday[rehearsed], data.tuesday[new]]),
@@ -82,7 +82,7 @@ def _measure(
     targets = data.targets[testing]
     monday, tuesday = (head.predict(day[testing]) for day in (data.monday, data.tuesday))
     return Measurement(
-        contender,
+        config,
         number,
         len(rehearsed),
         float((monday == targets).mean()),

@@ -14,7 +14,7 @@ def markdown(comparison: Comparison, chart: str, raw: str, command: str) -> str:
     data = comparison.data
     per_class = ["trained on", *(f"{day}: {name}" for day in ("monday", "tuesday") for name in data.classes)]
     recalls = [
-        (each.contender.name, *(f"{value * 100:.1f}" for value in (*each.monday_recall, *each.tuesday_recall)))
+        (each.config.name, *(f"{value * 100:.1f}" for value in (*each.monday_recall, *each.tuesday_recall)))
         for each in comparison.figures
     ]
     verdict = "\n".join(f"- {sentence}" for sentence in comparison.verdict())
@@ -70,7 +70,7 @@ def chart(comparison: Comparison) -> Figure:
         axis.errorbar(middle, range(len(values)), xerr=[below, above], fmt="o", markersize=4, capsize=2)
         axis.set_xlabel(f"accuracy on {day}, %")
         axis.grid(axis="x", alpha=0.3)
-    axes[0].set_yticks(range(len(figures)), [each.contender.name for each in figures])
+    axes[0].set_yticks(range(len(figures)), [each.config.name for each in figures])
     axes[0].invert_yaxis()
     figure.suptitle(f"{comparison.title}: mean of {comparison.splits} splits, 95 % confidence")
     return figure

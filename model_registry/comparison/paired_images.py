@@ -13,7 +13,7 @@ from common.pictures.images import SUFFIXES
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import LabelledImage, class_names
 from model_registry.data.days import CLEAN, DRIFTED
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 
 
@@ -43,7 +43,7 @@ def paired_images(settings: Settings) -> PairedImages:
         raise UserError(f"{folders[0]} and {folders[1]} have no image CLASS/FILE of the same name")
     folders_of_classes = sorted({name.split("/")[0] for name in names})
     images = [LabelledImage(name, folders_of_classes.index(name.split("/")[0])) for name in names]
-    embeddings = Embeddings(settings.embedding_cache, content_hash)
+    embeddings = EmbeddingSource(settings.embedding_cache, content_hash)
     clean, drifted = (embeddings.of([folder / name for name in names]) for folder in folders)
     return PairedImages(images, class_names(images), clean, drifted)
 

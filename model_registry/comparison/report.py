@@ -12,8 +12,8 @@ from model_registry.comparison.paired_images import PairedImages
 from model_registry.comparison.statistics import (
     SIGNIFICANCE,
     Difference,
-    Figures,
     Interval,
+    StrategySummary,
     differences,
     summarise,
 )
@@ -56,7 +56,7 @@ class Comparison:
     data: PairedImages
     splits: int
     measurements: Sequence[Measurement]
-    figures: Sequence[Figures]
+    figures: Sequence[StrategySummary]
     differences: Sequence[Difference]
 
     @classmethod
@@ -68,37 +68,36 @@ class Comparison:
     def rows(self, intervals: bool) -> list[tuple[str, ...]]:
         """A row a contender, below `HEADINGS`; accuracies in percent, differences in points."""
         percent, points = Format("{:.1f}", intervals), Format("{:+.1f}", intervals)
-        found = {each.contender: each for each in self.differences}
+        found = {each.config: each for each in self.differences}
         return [
             (
-                each.contender.name,
+                each.config.name,
                 f"{each.rehearsed:.0f}",
                 percent.show(each.monday),
                 percent.show(each.tuesday),
                 percent.show(each.mean),
                 points.show(each.forgetting),
-                *_against(found.get(each.contender), points),
+                *_against(found.get(each.config), points),
             )
             for each in self.figures
         ]
 
     def verdict(self) -> list[str]:
         """A sentence a budget, which says so when nothing is proven."""
-        budgets = sorted({each.contender.budget for each in self.differences if each.contender.budget is not None})
+        budgets = sorted({each.config.budget for each in self.differences if each.config.budget is not None})
         return [
-            _verdict(budget, [each for each in self.differences if each.contender.budget == budget])
-            for budget in budgets
+            _verdict(budget, [each for each in self.differences if each.config.budget == budget]) for budget in budgets
         ]
 
 
 def _verdict(budget: float, found: Sequence[Difference]) -> str:
-    proven = [each for each in found if each.p_these < SIGNIFICANCE]
+    proven = [each for each in found if each.p_same_images < SIGNIFICANCE]
     if not proven:
         return f"At a budget of {budget * 100:g}% no strategy is proven to differ from {BASELINE}."
     named = []
     for each in proven:
-        reach = "" if each.p_others < SIGNIFICANCE else ", on these images only"
-        named.append(f"{each.contender.strategy} ({each.difference.mean * 100:+.1f} points{reach})")
+        reach = "" if each.p_new_images < SIGNIFICANCE else ", on these images only"
+        named.append(f"{each.config.strategy} ({each.difference.mean * 100:+.1f} points{reach})")
     others = len(found) - len(proven)
     rest = f" Of the other {others} no difference is proven." if others else ""
     return f"At a budget of {budget * 100:g}% these differ from {BASELINE}: {', '.join(named)}.{rest}"
@@ -107,7 +106,11 @@ def _verdict(budget: float, found: Sequence[Difference]) -> str:
 def _against(difference: Difference | None, points: Format) -> tuple[str, str, str]:
     if difference is None:
         return ("", "", "")
-    return points.show(difference.difference), _probability(difference.p_these), _probability(difference.p_others)
+    return (
+        points.show(difference.difference),
+        _probability(difference.p_same_images),
+        _probability(difference.p_new_images),
+    )
 
 
 def _probability(value: float) -> str:
@@ -133,9 +136,9 @@ def raw_numbers(comparison: Comparison) -> str:
     recalls = [f"{day}_recall_{name}" for day in ("monday", "tuesday") for name in classes]
     writer.writerow(["split", "strategy", "budget", "rehearsed", "monday", "tuesday", *recalls])
     for each in comparison.measurements:
-        budget = "" if each.contender.budget is None else each.contender.budget
+        budget = "" if each.config.budget is None else each.config.budget
         shares = (each.monday, each.tuesday, *each.monday_recall, *each.tuesday_recall)
         writer.writerow(
-            [each.split, each.contender.strategy, budget, each.rehearsed, *(f"{share:.6f}" for share in shares)]
+            [each.split, each.config.strategy, budget, each.rehearsed, *(f"{share:.6f}" for share in shares)]
         )
     return text.getvalue()

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from model_registry.comparison.experiment import Contender, Measurement
+from model_registry.comparison.experiment import Measurement, StrategyConfig
 from model_registry.data.dataset import FOLDS
 from model_registry.strategies import BASELINE
 
@@ -29,10 +29,10 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Figures:
+class StrategySummary:
     """What a contender achieves, 0 to 1; `forgetting` is what `monday` has on monday and it has not."""
 
-    contender: Contender
+    config: StrategyConfig
     rehearsed: float
     monday: Interval
     tuesday: Interval
@@ -52,10 +52,10 @@ class Difference:
     Both are corrected for the number of contenders (Holm).
     """
 
-    contender: Contender
+    config: StrategyConfig
     difference: Interval
-    p_these: float
-    p_others: float
+    p_same_images: float
+    p_new_images: float
 
 
 def interval(series: Series) -> Interval:
@@ -65,15 +65,15 @@ def interval(series: Series) -> Interval:
     return Interval(float(series.mean()), float(low), float(high))
 
 
-def summarise(measurements: Sequence[Measurement]) -> list[Figures]:
+def summarise(measurements: Sequence[Measurement]) -> list[StrategySummary]:
     """The figures of each contender, in the order of its first measurement."""
-    before = _series(_of(measurements)[Contender("monday", None)], "monday")
+    before = _series(_of(measurements)[StrategyConfig("monday", None)], "monday")
     figures = []
-    for contender, rows in _of(measurements).items():
+    for config, rows in _of(measurements).items():
         monday, tuesday = _series(rows, "monday"), _series(rows, "tuesday")
         figures.append(
-            Figures(
-                contender,
+            StrategySummary(
+                config,
                 float(np.mean([row.rehearsed for row in rows])),
                 interval(monday),
                 interval(tuesday),
@@ -89,17 +89,17 @@ def summarise(measurements: Sequence[Measurement]) -> list[Figures]:
 def differences(measurements: Sequence[Measurement]) -> list[Difference]:
     """Each contender with a budget against the baseline with the same one."""
     means = {
-        contender: (_series(rows, "monday") + _series(rows, "tuesday")) / 2
-        for contender, rows in _of(measurements).items()
-        if contender.budget is not None
+        config: (_series(rows, "monday") + _series(rows, "tuesday")) / 2
+        for config, rows in _of(measurements).items()
+        if config.budget is not None
     }
-    rivals = [contender for contender in means if contender.strategy != BASELINE]
-    gains = [means[rival] - means[Contender(BASELINE, rival.budget)] for rival in rivals]
-    p_these = holm([signed_rank(gain) for gain in gains])
-    p_others = holm([corrected_t(gain) for gain in gains])
+    rivals = [config for config in means if config.strategy != BASELINE]
+    gains = [means[rival] - means[StrategyConfig(BASELINE, rival.budget)] for rival in rivals]
+    p_same_images = holm([signed_rank(gain) for gain in gains])
+    p_new_images = holm([corrected_t(gain) for gain in gains])
     return [
         Difference(rival, interval(gain), these, others)
-        for rival, gain, these, others in zip(rivals, gains, p_these, p_others, strict=True)
+        for rival, gain, these, others in zip(rivals, gains, p_same_images, p_new_images, strict=True)
     ]
 
 
@@ -130,10 +130,10 @@ def holm(values: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _of(measurements: Sequence[Measurement]) -> Mapping[Contender, list[Measurement]]:
-    found: dict[Contender, list[Measurement]] = {}
+def _of(measurements: Sequence[Measurement]) -> Mapping[StrategyConfig, list[Measurement]]:
+    found: dict[StrategyConfig, list[Measurement]] = {}
     for measurement in sorted(measurements, key=lambda each: each.split):
-        found.setdefault(measurement.contender, []).append(measurement)
+        found.setdefault(measurement.config, []).append(measurement)
     return found
 
 

@@ -56,7 +56,7 @@ def embedding_method() -> str:
     return embeddings.embedding_method(network_sha256(), PRECISION)
 
 
-class Embeddings:
+class EmbeddingSource:
     """The embeddings that one run asks for. It reads no file twice, so a file must not change while it lasts.
 
     Looked up by the file's content, as `content_hash` names it: among what streamed, then in `cache_file`; the rest is
@@ -75,7 +75,7 @@ class Embeddings:
         """Different pictures asked for so far, by where their embeddings came from: one of `SOURCES`."""
         return {source: self._counts[source] for source in SOURCES}
 
-    def told(self) -> str:
+    def describe_counts(self) -> str:
         """The same in words."""
         streamed, cached, computed = self.counts.values()
         return f"embeddings: {streamed} from the stream, {cached} from the cache, {computed} computed"

@@ -14,11 +14,11 @@ from model_registry.strategies.cp_l2norm import CpL2Norm
 from model_registry.strategies.herding import Herding
 from model_registry.strategies.k_centre import KCentre
 from model_registry.strategies.monday import Monday
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 from model_registry.strategies.random_rows import RandomRows
 from model_registry.strategies.tuesday import Tuesday
 
-__all__ = ["BASELINE", "STRATEGIES", "Indices", "OldRows", "Strategy", "select"]
+__all__ = ["BASELINE", "STRATEGIES", "Indices", "RehearsalPool", "Strategy", "select"]
 
 STRATEGIES: Mapping[str, Strategy] = MappingProxyType(
     {
@@ -40,7 +40,7 @@ BASELINE = "random"
 """What the others are compared with."""
 
 
-def select(strategy: Strategy, old: OldRows, budget: float, rng: np.random.Generator) -> Indices:
+def select(strategy: Strategy, old: RehearsalPool, budget: float, rng: np.random.Generator) -> Indices:
     """The rows of `old` to train on again: sorted, different indices.
 
     `budget` is a share of the old rows, 0 or more. A strategy that knows a budget gives exactly that many rows

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 from model_registry.strategies.ranking import balanced
 
 
@@ -14,6 +14,6 @@ class BalancedMargin(Strategy):
     One class: its margins alone decide. Equal margins: the earlier row. The generator is not used.
     """
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """The first rows of each class by margin."""
         return balanced(old, count, lambda rows: rows[np.argsort(old.margins[rows], kind="stable")])

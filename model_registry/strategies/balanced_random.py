@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 from model_registry.strategies.ranking import balanced
 
 
@@ -14,6 +14,6 @@ class BalancedRandom(Strategy):
     One class: the same as `random`. A small class gives all it has, the others the rest.
     """
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """The first rows of each class, shuffled."""
         return balanced(old, count, rng.permutation)

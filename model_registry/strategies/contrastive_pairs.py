@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 
 
 class ContrastivePairs(Strategy):
@@ -19,7 +19,7 @@ class ContrastivePairs(Strategy):
 
     metric: ClassVar[Literal["cityblock", "euclidean", "cosine"]]
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """Anchors and partners in turn."""
         points = old.embeddings.astype(np.float64)
         left = np.ones(len(points), dtype=bool)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.pictures.embeddings import FloatArray
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 from model_registry.strategies.ranking import balanced
 
 
@@ -16,12 +16,12 @@ class Herding(Strategy):
     One class: that class's mean. Equally good rows: the earlier one. The generator is not used.
     """
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """The first rows of each class by herding."""
-        return balanced(old, count, lambda rows: rows[herd(old.embeddings[rows], min(count, len(rows)))])
+        return balanced(old, count, lambda rows: rows[herding_order(old.embeddings[rows], min(count, len(rows)))])
 
 
-def herd(embeddings: FloatArray, count: int) -> Indices:
+def herding_order(embeddings: FloatArray, count: int) -> Indices:
     """The first `count` of the rows [N, D] in herding order."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     points = embeddings / np.where(lengths == 0, 1, lengths)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.pictures.embeddings import FloatArray
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 
 
 class KCentre(Strategy):
@@ -14,7 +14,7 @@ class KCentre(Strategy):
     Labels are not looked at, so one class is no special case; outliers come early. The generator is not used.
     """
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """Farthest-first traversal by Euclidean distance."""
         points = old.embeddings
         squares = (points**2).sum(axis=1)

@@ -12,7 +12,7 @@ Indices = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
-class OldRows:
+class RehearsalPool:
     """The training rows of the days before, N of them, in the caller's order."""
 
     embeddings: FloatArray
@@ -35,6 +35,6 @@ class Strategy(Protocol):
     budgeted: ClassVar[bool] = True
     """Whether the count matters. If so, `select` calls `choose` with 0 < count < N only."""
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """`count` different indices into `old`, in any order. `old` must not be changed."""
         ...

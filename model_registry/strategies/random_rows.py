@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 
 
 class RandomRows(Strategy):
@@ -13,6 +13,6 @@ class RandomRows(Strategy):
     One class: the same. A small budget may miss a class.
     """
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """A draw without replacement."""
         return rng.choice(len(old.labels), count, replace=False)

@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, OldRows
+from model_registry.strategies.protocol import Indices, RehearsalPool
 
 
-def balanced(old: OldRows, count: int, rank: Callable[[Indices], Indices]) -> Indices:
+def balanced(old: RehearsalPool, count: int, rank: Callable[[Indices], Indices]) -> Indices:
     """The first rows of every class, equally many as near as the classes' sizes allow; `count` in all.
 
     `rank` puts the rows of one class, given as indices into `old`, into the order in which they are wanted. What a

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, OldRows, Strategy
+from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 
 
 class Tuesday(Strategy):
@@ -14,6 +14,6 @@ class Tuesday(Strategy):
 
     budgeted = False
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         """None."""
         return np.empty(0, dtype=np.intp)

@@ -93,7 +93,7 @@ def metadata(model: onnx.ModelProto) -> dict[str, Any]:
     return {entry.key: json.loads(entry.value) for entry in model.metadata_props}
 
 
-def answers_embeddings(model: onnx.ModelProto) -> bool:
+def supports_embeddings(model: onnx.ModelProto) -> bool:
     """Whether `head_probabilities` knows what `model` answers: older graphs do not say what makes their embeddings."""
     return metadata(model).get("embedding") == own_embedding()
 

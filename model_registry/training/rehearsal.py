@@ -10,7 +10,7 @@ from common.cli import UserError
 from common.pictures.embeddings import FloatArray
 from model_registry.data.days import CLEAN, Day
 from model_registry.settings import DEFAULT_BUDGET
-from model_registry.strategies import STRATEGIES, Indices, OldRows, select
+from model_registry.strategies import STRATEGIES, Indices, RehearsalPool, select
 from model_registry.training.head import fit_head, margins
 
 
@@ -28,18 +28,18 @@ class Recipe:
     """Share of monday's training rows that a strategy with a budget may take."""
 
 
-def old_rows(embeddings: FloatArray, targets: npt.NDArray[np.int64]) -> OldRows:
+def rehearsal_pool(embeddings: FloatArray, targets: npt.NDArray[np.int64]) -> RehearsalPool:
     """What a strategy chooses from, with the margins of a head that is fitted on nothing else.
 
     Not the champion's margins: it may have been fitted on rows that are held out here.
     """
-    return OldRows(embeddings, targets, margins(fit_head(embeddings, targets), embeddings, targets))
+    return RehearsalPool(embeddings, targets, margins(fit_head(embeddings, targets), embeddings, targets))
 
 
-def rehearsed(clean: Day, embeddings: FloatArray, recipe: Recipe) -> Indices:
+def select_rehearsal(clean: Day, embeddings: FloatArray, recipe: Recipe) -> Indices:
     """Which of monday's images are trained on."""
     pool = clean.training
-    old = old_rows(embeddings[pool], clean.targets[pool])
+    old = rehearsal_pool(embeddings[pool], clean.targets[pool])
     return pool[select(STRATEGIES[recipe.strategy], old, recipe.budget, np.random.default_rng(recipe.seed))]
 
 

@@ -17,18 +17,18 @@ from common.postgres import Connection
 from model_registry.data.dataset import LabelledImage, ManifestRow, manifest_text, wait_for_rows
 from model_registry.data.days import CLEAN, DRIFTED, Day, clean_day, drifted_day, drifted_rows
 from model_registry.network.backbone import backbone_sha256, pretrained_backbone
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES, Indices
 from model_registry.training.code_version import code_commit
 from model_registry.training.evaluation import Evaluation, evaluate, evaluate_embeddings
 from model_registry.training.head import REGULARISATION, export, fit_head
-from model_registry.training.rehearsal import Recipe, rehearsed, require_classes
+from model_registry.training.rehearsal import Recipe, require_classes, select_rehearsal
 from model_registry.training.self_description import describe
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model, what it was made of, and how it does on held-out images."""
 
     model: onnx.ModelProto
@@ -85,7 +85,7 @@ def _recalls(prefix: str, evaluation: Evaluation, classes: Sequence[str]) -> dic
 
 
 @dataclass(frozen=True)
-class OldDay:
+class PreparedDay:
     """All that a training run needs to know of monday; no row of tuesday is needed to find it out."""
 
     day: Day
@@ -97,7 +97,7 @@ class OldDay:
     """Which of them are trained on."""
 
 
-def train(connection: Connection, settings: Settings, recipe: Recipe, embeddings: Embeddings) -> Trained:
+def train(connection: Connection, settings: Settings, recipe: Recipe, embeddings: EmbeddingSource) -> TrainedModel:
     """Train on the rows that the recipe's strategy chooses. `UserError` says what is wrong with rows or images.
 
     Rows of monday are waited for; where the strategy trains on tuesday too, its rows must be there.
@@ -114,38 +114,38 @@ def train_rows(
     new_rows: Sequence[LabelledImage],
     settings: Settings,
     recipe: Recipe,
-    embeddings: Embeddings,
+    embeddings: EmbeddingSource,
     known: Sequence[ManifestRow] = (),
-) -> Trained:
+) -> TrainedModel:
     """The same on rows at hand: those of monday, and those of tuesday where the strategy trains on them.
 
     What an earlier model knew, its manifest `known`, stays on its side of the split.
     """
-    old = old_day(clean_rows, settings, recipe, embeddings, known)
-    return train_further(old, new_rows, settings, recipe, embeddings, known)
+    old = prepare_clean_day(clean_rows, settings, recipe, embeddings, known)
+    return train_on_both_days(old, new_rows, settings, recipe, embeddings, known)
 
 
-def old_day(
+def prepare_clean_day(
     rows: Sequence[LabelledImage],
     settings: Settings,
     recipe: Recipe,
-    embeddings: Embeddings,
+    embeddings: EmbeddingSource,
     known: Sequence[ManifestRow] = (),
-) -> OldDay:
+) -> PreparedDay:
     """The first half of `train_rows`: monday is split, embedded and chosen from."""
     day, classes = clean_day(rows, settings, recipe.seed, known)
     vectors = embeddings.of(day.files)
-    return OldDay(day, classes, vectors, rehearsed(day, vectors, recipe))
+    return PreparedDay(day, classes, vectors, select_rehearsal(day, vectors, recipe))
 
 
-def train_further(
-    old: OldDay,
+def train_on_both_days(
+    old: PreparedDay,
     new_rows: Sequence[LabelledImage],
     settings: Settings,
     recipe: Recipe,
-    embeddings: Embeddings,
+    embeddings: EmbeddingSource,
     known: Sequence[ManifestRow] = (),
-) -> Trained:
+) -> TrainedModel:
     """The second half of `train_rows`, with the rows of tuesday."""
     drifted = drifted_day(new_rows, old.day, settings, recipe.seed, known)
     new_embeddings = embeddings.of(drifted.files)
@@ -165,7 +165,7 @@ def train_further(
         describe(model, DRIFTED, on_drifted, shown_drifted)
     else:
         describe(model, CLEAN, on_clean, shown)
-    return Trained(
+    return TrainedModel(
         model,
         old.classes,
         [
@@ -180,7 +180,7 @@ def train_further(
     )
 
 
-def _drifted_forms(day: Day, folder: Path, embeddings: Embeddings) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+def _drifted_forms(day: Day, folder: Path, embeddings: EmbeddingSource) -> tuple[FloatArray, npt.NDArray[np.int64]]:
     """Embeddings and classes of those held-out images of `day` that have a drifted form in `folder`."""
     tests = [day.images[index] for index in day.tests]
     present = [image for image in tests if (folder / image.image_path).is_file()]

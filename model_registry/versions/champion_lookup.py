@@ -11,7 +11,7 @@ from typing import Any
 from common.names import CHAMPION
 
 
-class RegistryAway(Exception):
+class RegistryUnavailable(Exception):
     """The MLflow server does not answer, or not as one that is ready."""
 
 
@@ -20,12 +20,12 @@ class Champion:
     """The version that serves, and since when."""
 
     version: str
-    took_over_at: datetime | None
+    promoted_at: datetime | None
     """When it took another version's place, by promotion or rollback; None for a first champion."""
 
 
-def look(tracking_uri: str, model_name: str) -> Champion | None:
-    """The champion of `model_name`, None when there is none. Raises `RegistryAway`."""
+def find_champion(tracking_uri: str, model_name: str) -> Champion | None:
+    """The champion of `model_name`, None when there is none. Raises `RegistryUnavailable`."""
     name = urllib.parse.urlencode({"name": model_name, "alias": CHAMPION})
     try:
         address = f"{tracking_uri}/api/2.0/mlflow/registered-models/alias?{name}"
@@ -35,9 +35,9 @@ def look(tracking_uri: str, model_name: str) -> Champion | None:
     except urllib.error.HTTPError as error:
         if error.code in {400, 404}:
             return None
-        raise RegistryAway(f"{tracking_uri} answers {error.code}") from error
+        raise RegistryUnavailable(f"{tracking_uri} answers {error.code}") from error
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise RegistryAway(f"{tracking_uri}: {error}") from error
+        raise RegistryUnavailable(f"{tracking_uri}: {error}") from error
 
 
 def _took_over_at(tags: list[dict[str, Any]]) -> datetime | None:

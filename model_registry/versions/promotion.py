@@ -21,7 +21,7 @@ TAG_PREFIX = "promotion."
 
 
 @dataclass(frozen=True)
-class Event:
+class AliasMove:
     """The champion's place went from one version to another."""
 
     when: datetime
@@ -33,7 +33,7 @@ class Event:
 
 
 @dataclass(frozen=True)
-class _Note:
+class _MoveRecord:
     """An event as a tag holds it, and what is needed to undo it while it is not done."""
 
     who: str
@@ -55,7 +55,7 @@ def promote(registry: Registry, version: str, who: str, why: str, when: datetime
     if champion == version:
         return
     key = TAG_PREFIX + (when or datetime.now(UTC)).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    note = _Note(who, why, champion, _version(registry, PREVIOUS), done=False)
+    note = _MoveRecord(who, why, champion, _version(registry, PREVIOUS), done=False)
     _write(registry, version, key, note)
     if champion is not None:
         registry.client.set_registered_model_alias(registry.model_name, PREVIOUS, champion)
@@ -76,11 +76,11 @@ def rollback(registry: Registry, who: str, why: str) -> str:
     return previous
 
 
-def history(registry: Registry) -> list[Event]:
+def history(registry: Registry) -> list[AliasMove]:
     """Every move of the champion, oldest first. It changes nothing."""
     champion = _version(registry, CHAMPION)
     return [
-        Event(_time(key), note.who, note.why, note.from_version, version)
+        AliasMove(_time(key), note.who, note.why, note.from_version, version)
         for key, version, note in _notes(registry)
         if note.done or version == champion
     ]
@@ -121,15 +121,15 @@ def _time(key: str) -> datetime:
     return datetime.fromisoformat(key.removeprefix(TAG_PREFIX))
 
 
-def _write(registry: Registry, version: str, key: str, note: _Note) -> None:
+def _write(registry: Registry, version: str, key: str, note: _MoveRecord) -> None:
     registry.client.set_model_version_tag(registry.model_name, version, key, json.dumps(asdict(note)))
 
 
-def _notes(registry: Registry) -> list[tuple[str, str, _Note]]:
+def _notes(registry: Registry) -> list[tuple[str, str, _MoveRecord]]:
     """Every tag of ours with its version, oldest first."""
     return sorted(
         (
-            (key, str(version.version), _Note(**json.loads(value)))
+            (key, str(version.version), _MoveRecord(**json.loads(value)))
             for version in registry.versions()
             for key, value in version.tags.items()
             if key.startswith(TAG_PREFIX)

@@ -17,7 +17,7 @@ from common.pictures.embeddings import EMBEDDING_SIZE
 from common.pictures.images import INPUT_SIDE
 from model_registry.data.dataset import manifest_text
 from model_registry.training.head import classes_of
-from model_registry.training.training import Trained
+from model_registry.training.training import TrainedModel
 from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry
 
 
@@ -46,7 +46,7 @@ def _storage(classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def rehearse_registering(model: onnx.ModelProto) -> None:
+def warm_up_mlflow(model: onnx.ModelProto) -> None:
     """Store `model` in a folder that is thrown away: what a process's first time costs is paid before it counts.
 
     MLflow compares all packages that are installed, once a process, which takes longer than to register.
@@ -55,7 +55,7 @@ def rehearse_registering(model: onnx.ModelProto) -> None:
         mlflow.onnx.save_model(model, f"{scratch}/model", **_storage(classes_of(model)))
 
 
-def register(registry: Registry, trained: Trained) -> ModelVersion:
+def register(registry: Registry, trained: TrainedModel) -> ModelVersion:
     """Log one run with its figures and artifacts, and register its graph as a new version."""
     mlflow.set_experiment(EXPERIMENT)
     with mlflow.start_run() as active:

@@ -93,7 +93,7 @@ class Registry:
 
     def manifest(self, version: ModelVersion, folder: Path) -> list[ManifestRow]:
         """The images that the version's run saw, downloaded by way of `folder`."""
-        file = self.client.download_artifacts(run_of(version), MANIFEST_ARTIFACT, str(folder))
+        file = self.client.download_artifacts(run_id_of(version), MANIFEST_ARTIFACT, str(folder))
         return parse_manifest(Path(file).read_text())
 
     def versions(self) -> list[ModelVersion]:
@@ -108,7 +108,7 @@ class Registry:
         return f" Newest: {'; '.join(f'version {version.version} of run {version.run_id}' for version in versions)}."
 
 
-def run_of(version: ModelVersion) -> str:
+def run_id_of(version: ModelVersion) -> str:
     """The run that registered `version`; `UserError` for a version that somebody registered by hand."""
     if not version.run_id:
         raise UserError(f"version {version.version} of {version.name} belongs to no run, so it logged no figures")
@@ -116,7 +116,7 @@ def run_of(version: ModelVersion) -> str:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
+def mlflow_errors_as_user_errors() -> Iterator[None]:
     """What MLflow raises inside, because it went away or refuses something, leaves as a `UserError`."""
     try:
         yield

@@ -20,14 +20,14 @@ from model_registry.data.content import content_hash
 from model_registry.data.dataset import LabelledImage, ManifestRow, manifest_text
 from model_registry.data.days import CLEAN, DRIFTED
 from model_registry.network.backbone import backbone_sha256
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.code_version import UNKNOWN, code_commit
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.rehearsal import Recipe
-from model_registry.training.training import Trained, evaluate_rows, held_out_rows, train_rows
-from model_registry.versions.registry import Registry, run_of
+from model_registry.training.training import TrainedModel, evaluate_rows, held_out_rows, train_rows
+from model_registry.versions.registry import Registry, run_id_of
 from model_registry.versions.verification import require_unchanged
 
 TOLERANCE = 1e-3
@@ -65,14 +65,14 @@ def reproduce(registry: Registry, version: ModelVersion, settings: Settings) -> 
 
     `UserError` when an image is missing or has changed, or when the record does not say enough.
     """
-    run = registry.client.get_run(run_of(version)).data
+    run = registry.client.get_run(run_id_of(version)).data
     parameters: Mapping[str, str] = run.params
     with tempfile.TemporaryDirectory() as scratch:
         manifest = registry.manifest(version, Path(scratch))
     recipe, group_pattern = _recipe(parameters, version)
     require_unchanged(manifest, settings.image_root)
     grouped = settings.model_copy(update={"group_pattern": group_pattern})
-    embeddings = Embeddings(settings.embedding_cache, content_hash)
+    embeddings = EmbeddingSource(settings.embedding_cache, content_hash)
     clean, drifted = (_images(manifest, dataset) for dataset in (CLEAN, DRIFTED))
     rebuilt = train_rows(clean, drifted, grouped, recipe, embeddings, known=manifest)
     checks = [
@@ -132,7 +132,7 @@ def compare_choice(recorded: Sequence[ManifestRow], rebuilt: Sequence[ManifestRo
     return checks
 
 
-def compare_metrics(recorded: Mapping[str, float], rebuilt: Trained) -> Check:
+def compare_metrics(recorded: Mapping[str, float], rebuilt: TrainedModel) -> Check:
     """Whether every figure on held-out images is the very same number, but for images of nearly equal classes.
 
     Embeddings that streamed and those that are computed here may be rounded to different sides.
@@ -142,7 +142,7 @@ def compare_metrics(recorded: Mapping[str, float], rebuilt: Trained) -> Check:
     absent = {name for name in recorded if "_tuesday" in name} if rebuilt.drifted is None else set()
     names = sorted({name for name in recorded if name.startswith("test_")} - absent | set(figures))
     unequal = [name for name in names if recorded.get(name) != figures.get(name)]
-    differing = [name for name in unequal if not _may_be(name, recorded, rebuilt)]
+    differing = [name for name in unequal if not _explained_by_near_ties(name, recorded, rebuilt)]
     told = [f"{name} was {recorded.get(name)!r}, is {figures.get(name)!r}" for name in differing]
     detail = "; ".join(told) or f"{len(names) - len(unequal)} equal figures"
     if unequal and not differing:
@@ -151,7 +151,7 @@ def compare_metrics(recorded: Mapping[str, float], rebuilt: Trained) -> Check:
     return Check("metrics", not differing, detail + left_out)
 
 
-def _may_be(name: str, recorded: Mapping[str, float], rebuilt: Trained) -> bool:
+def _explained_by_near_ties(name: str, recorded: Mapping[str, float], rebuilt: TrainedModel) -> bool:
     """Whether images of which two classes are nearly equal can make the figure that is recorded of the rebuilt one."""
     day = rebuilt.drifted if "_tuesday" in name else rebuilt.clean
     figures = rebuilt.metrics

@@ -13,11 +13,11 @@ from common.cli import UserError
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import ManifestRow
 from model_registry.data.days import CLEAN, DRIFTED
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.training.evaluation import Evaluation, evaluate
 from model_registry.training.head import head_probabilities
-from model_registry.training.training import Trained, evaluate_rows, held_out_rows
-from model_registry.versions.registry import Registry, run_of
+from model_registry.training.training import TrainedModel, evaluate_rows, held_out_rows
+from model_registry.versions.registry import Registry, run_id_of
 
 NAMED = 5
 """How many changed images a message names."""
@@ -42,7 +42,7 @@ class Verified:
 
 
 def require_registered(
-    registry: Registry, version: ModelVersion, trained: Trained, image_root: Path, embeddings: Embeddings
+    registry: Registry, version: ModelVersion, trained: TrainedModel, image_root: Path, embeddings: EmbeddingSource
 ) -> onnx.ModelProto:
     """`version` as the registry has it. `UserError` when it is not what was trained and measured."""
     model = registry.load(version)
@@ -74,14 +74,14 @@ def verify(registry: Registry, version: ModelVersion, image_root: Path) -> list[
         held_out = held_out_rows(registry.manifest(version, Path(scratch)))
     require_unchanged(held_out, image_root)
     model = registry.load(version)
-    metrics = registry.client.get_run(run_of(version)).data.metrics
+    metrics = registry.client.get_run(run_id_of(version)).data.metrics
     results = []
     for dataset, metric in ((CLEAN, "test_accuracy"), (DRIFTED, "test_accuracy_tuesday")):
         rows = [row for row in held_out if row.dataset == dataset]
         if rows:
             description = f"Checking version {version.version} on {dataset}"
             measured = evaluate_rows(model, rows, image_root / dataset, description)
-            if not may_be(metrics[metric], measured):
+            if not explained_by_near_ties(metrics[metric], measured):
                 raise UserError(
                     f"version {version.version} logged a test accuracy of {metrics[metric]!r} on {dataset} but gives "
                     f"{measured.accuracy!r} now. Its artifacts or the libraries that run it have changed."
@@ -91,7 +91,7 @@ def verify(registry: Registry, version: ModelVersion, image_root: Path) -> list[
     return results
 
 
-def may_be(logged: float, measured: Evaluation) -> bool:
+def explained_by_near_ties(logged: float, measured: Evaluation) -> bool:
     """Whether `logged` is the accuracy of these very answers, but for images of which two classes are nearly equal."""
     images = len(measured.targets)
     right = int((measured.predictions == measured.targets).sum())

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from api_serving.models.model_disk import MODEL_FILE
-from api_serving.models.registry import ModelNotRegistered, Registered, Registry, RegistryUnavailable
+from api_serving.models.registry import ModelNotRegistered, RegisteredVersion, Registry, RegistryUnavailable
 from common.waiting import wait_until
 from tests.api_serving import tiny_model
 
@@ -74,23 +74,23 @@ class FakeRegistry(Registry):
             self.alias = str(version)
         return file
 
-    def by_alias(self, name: str, alias: str) -> Registered:
+    def by_alias(self, name: str, alias: str) -> RegisteredVersion:
         self.asked += 1
         self._may_answer()
         if self.alias is None:
             raise ModelNotRegistered(f"{self.uri} has no model {name!r} with alias {alias!r}")
-        return Registered(name, self.alias, f"run-{self.alias}")
+        return RegisteredVersion(name, self.alias, f"run-{self.alias}")
 
-    def knows(self, registered: Registered) -> bool:
+    def knows(self, registered: RegisteredVersion) -> bool:
         self._may_answer()
         known = (self.folder / f"{registered.version}.onnx").exists()
         return known and registered.run_id == f"run-{registered.version}"
 
-    def metrics(self, registered: Registered) -> dict[str, float]:
+    def metrics(self, registered: RegisteredVersion) -> dict[str, float]:
         self._may_answer()
         return {"test_accuracy": 0.5}
 
-    def _fetch(self, registered: Registered, folder: Path) -> None:
+    def _fetch(self, registered: RegisteredVersion, folder: Path) -> None:
         self.downloads.append(registered.version)
         assert self.open.wait(20)
         if self.store_fault is not None:

@@ -10,9 +10,9 @@ from common.health.state import Health
 from common.waiting import (
     FIRST_PAUSE_S,
     JITTER_S,
-    Away,
     RetrySchedule,
     Stopped,
+    Unavailable,
     retry_for,
     retry_until_stopped,
     wait_until,
@@ -21,7 +21,7 @@ from common.waiting import (
 PATIENCE_S = 60.0
 
 
-class ShopAway(Away):
+class ShopAway(Unavailable):
     part = "shop"
 
 

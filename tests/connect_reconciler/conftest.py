@@ -11,7 +11,7 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.reconciler import Reconciler
 from connect_reconciler.settings import Settings
-from connect_reconciler.sink_mender import SinkMender, TargetAway
+from connect_reconciler.sink_mender import SinkRecovery, TargetUnavailable
 
 
 class PlayedConnect:
@@ -54,7 +54,7 @@ class PlayedConnect:
         return httpx.Response(202)
 
 
-class PlayedMender(SinkMender):
+class FakeSinkRecovery(SinkRecovery):
     """Without a database: `target_away` is the reason that it gives, `steps` what stepping over does."""
 
     target_away: str | None = None
@@ -63,9 +63,9 @@ class PlayedMender(SinkMender):
 
     def check_target(self) -> None:
         if self.target_away:
-            raise TargetAway(self.target_away)
+            raise TargetUnavailable(self.target_away)
 
-    def mend(self, cause: str) -> bool:
+    def recover(self, cause: str) -> bool:
         self.mended += 1
         return self.refuses
 
@@ -89,10 +89,10 @@ def health() -> Health:
 
 
 @pytest.fixture
-def mender(client: ConnectClient) -> PlayedMender:
-    return PlayedMender(client, "unused", "unused")
+def sink_recovery(client: ConnectClient) -> FakeSinkRecovery:
+    return FakeSinkRecovery(client, "unused", "unused")
 
 
 @pytest.fixture
-def reconciler(client: ConnectClient, health: Health, mender: PlayedMender) -> Reconciler:
-    return Reconciler(Settings(restarts=3, restart_window_s=100), client, WANTED, health, mender)
+def reconciler(client: ConnectClient, health: Health, sink_recovery: FakeSinkRecovery) -> Reconciler:
+    return Reconciler(Settings(restarts=3, restart_window_s=100), client, WANTED, health, sink_recovery)

@@ -8,14 +8,14 @@ import pytest
 from common.cli import UserError
 from common.names import SINK_CONNECTOR, SINK_DEAD_LETTER_TOPIC, SOURCE_CONNECTOR, SOURCE_TOPIC
 from common.paths import REPOSITORY
-from connect_reconciler.connector_files import wanted_connectors
+from connect_reconciler.connector_files import desired_connectors
 from local_stack.processes import kafka_processes
 
 FILES = REPOSITORY / "kafka"
 
 
 def test_the_files_name_the_contract() -> None:
-    wanted = wanted_connectors(FILES)
+    wanted = desired_connectors(FILES)
     assert set(wanted) == {SOURCE_CONNECTOR, SINK_CONNECTOR}
     assert wanted[SINK_CONNECTOR]["topics"] == SOURCE_TOPIC
     assert wanted[SINK_CONNECTOR]["errors.deadletterqueue.topic.name"] == SINK_DEAD_LETTER_TOPIC
@@ -23,7 +23,7 @@ def test_the_files_name_the_contract() -> None:
 
 def test_every_value_is_text_because_connect_gives_text_back() -> None:
     # Any other type would look like an edit at each look, and the connector would be rewritten for ever.
-    for config in wanted_connectors(FILES).values():
+    for config in desired_connectors(FILES).values():
         assert all(isinstance(value, str) for value in config.values())
 
 
@@ -31,7 +31,7 @@ def test_the_worker_lets_every_placeholder_through() -> None:
     properties = (FILES / "connect-distributed.properties").read_text()
     allowed = re.search(r"^config\.providers\.env\.param\.allowlist\.pattern=(.*)$", properties, re.MULTILINE)
     assert allowed is not None
-    for config in wanted_connectors(FILES).values():
+    for config in desired_connectors(FILES).values():
         for value in config.values():
             for name in re.findall(r"\$\{env:([^}]*)\}", value):
                 assert re.fullmatch(allowed.group(1), name), name
@@ -61,9 +61,9 @@ def test_no_address_is_written_out(file: Path) -> None:
 def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "a_connector.json").write_text(text)
     with pytest.raises(UserError, match=r"a_connector\.json is not of the form"):
-        wanted_connectors(tmp_path)
+        desired_connectors(tmp_path)
 
 
 def test_no_files_say_which_setting_to_mend(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="CONNECT_RECONCILER_FILES"):
-        wanted_connectors(tmp_path)
+        desired_connectors(tmp_path)

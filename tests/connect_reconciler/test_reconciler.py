@@ -13,7 +13,7 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable
 from connect_reconciler.reconciler import Reconciler
 from connect_reconciler.settings import Settings
-from tests.connect_reconciler.conftest import WANTED, PlayedConnect, PlayedMender
+from tests.connect_reconciler.conftest import WANTED, FakeSinkRecovery, PlayedConnect
 
 RESTART = f"POST /connectors/{SOURCE_CONNECTOR}/restart?includeTasks=true&onlyFailed=true"
 
@@ -101,30 +101,30 @@ def test_one_broken_connector_does_not_keep_the_other_waiting(connect: PlayedCon
 
 
 def test_no_restart_is_spent_while_the_target_is_away(
-    connect: PlayedConnect, look: Look, health: Health, mender: PlayedMender
+    connect: PlayedConnect, look: Look, health: Health, sink_recovery: FakeSinkRecovery
 ) -> None:
     _all_running(connect)
     connect.add(SINK_CONNECTOR, WANTED[SINK_CONNECTOR], "RUNNING", "FAILED")
-    mender.target_away = "database is away"
+    sink_recovery.target_away = "database is away"
     for second in range(90):
         look(second)
-    assert mender.mended == 0
+    assert sink_recovery.mended == 0
     assert health.ready()[1]["missing"] == {SINK_CONNECTOR: "database is away"}
-    mender.target_away = None
+    sink_recovery.target_away = None
     look(90)
-    assert mender.mended == 1, "at once when it is back"
+    assert sink_recovery.mended == 1, "at once when it is back"
 
 
 @pytest.mark.parametrize(("refuses", "mended"), [(True, 99), (False, 3)])
 def test_refused_messages_do_not_use_up_the_restarts(
-    connect: PlayedConnect, look: Look, mender: PlayedMender, refuses: bool, mended: int
+    connect: PlayedConnect, look: Look, sink_recovery: FakeSinkRecovery, refuses: bool, mended: int
 ) -> None:
     _all_running(connect)
     connect.add(SINK_CONNECTOR, WANTED[SINK_CONNECTOR], "RUNNING", "FAILED")
-    mender.refuses = refuses
+    sink_recovery.refuses = refuses
     for second in range(99):
         look(second)
-    assert mender.mended == mended
+    assert sink_recovery.mended == mended
 
 
 def test_a_file_that_connect_refuses_is_named(connect: PlayedConnect, reconciler: Reconciler, health: Health) -> None:
@@ -150,26 +150,26 @@ def test_connect_away_is_said_and_nothing_is_raised(
 ) -> None:
     monkeypatch.setattr(reconciler, "check_topics", lambda now: None)
     connect.away = True
-    assert reconciler.turn(0) is False
+    assert reconciler.run_once(0) is False
     assert "connect" in health.ready()[1]["missing"]
     connect.away = False
     connect.answer_all = httpx.Response(403, text="another server on that port")
-    assert reconciler.turn(1) is False
+    assert reconciler.run_once(1) is False
     connect.answer_all = None
-    assert reconciler.turn(2) is True
+    assert reconciler.run_once(2) is True
     assert "connect" not in health.ready()[1]["missing"]
 
 
 def test_a_broker_away_is_said_and_leaves_no_thread_behind(
-    client: ConnectClient, health: Health, mender: PlayedMender, connect: PlayedConnect
+    client: ConnectClient, health: Health, sink_recovery: FakeSinkRecovery, connect: PlayedConnect
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed_in_a_moment:
         port = closed_in_a_moment.getsockname()[1]
     settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{port}")
-    reconciler = Reconciler(settings, client, WANTED, health, mender)
+    reconciler = Reconciler(settings, client, WANTED, health, sink_recovery)
     threads = threading.active_count()
     for now in range(3):
-        assert reconciler.turn(now) is False
+        assert reconciler.run_once(now) is False
     assert f"no broker listens at 127.0.0.1:{port}" in health.ready()[1]["missing"]["broker"]
     assert threading.active_count() == threads
     assert connect.asked == []

@@ -39,5 +39,5 @@ def test_progress_makes_room_at_once() -> None:
     limiter.restarted(0)
     limiter.restarted(1)
     assert limiter.exhausted(2)
-    limiter.progressed()
+    limiter.reset()
     assert limiter.may_restart(2)

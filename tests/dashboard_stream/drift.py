@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dashboard_stream.drift.window import Predicted
+from dashboard_stream.drift.window import PredictionRow
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -14,8 +14,8 @@ def predicted(
     confidence: float = 0.9,
     model_version: str = "7",
     features: list[float] | None = None,
-) -> Predicted:
+) -> PredictionRow:
     """Row `number`, predicted so many seconds after `BEGAN`."""
     moment = BEGAN + timedelta(seconds=number)
     path = f"wood/{number}.jpg"
-    return Predicted(number, moment, "monday", path, target, label, confidence, model_version, features)
+    return PredictionRow(number, moment, "monday", path, target, label, confidence, model_version, features)

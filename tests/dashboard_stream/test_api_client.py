@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.rows import CargoRow, parse_message
-from dashboard_stream.clients.prediction_api import Answer, ApiAway, PredictionApi, Refusal, TryLater
+from dashboard_stream.clients.prediction_api import Answer, ApiUnavailable, PredictionApi, Refusal, TemporaryFailure
 from tests.dashboard_stream.conftest import MakeApi, MakeMessage, prediction
 
 
@@ -55,7 +55,7 @@ def test_embeddings_are_asked_for_and_may_be_left_out(rows: list[CargoRow], want
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
 def test_an_item_may_have_to_come_later(make_api: MakeApi, rows: list[CargoRow], status: int) -> None:
     api = make_api(lambda items: httpx.Response(200, json={"results": [problem(status) for _ in items]}))
-    assert {type(result) for result in api.predict(rows)} == {TryLater}
+    assert {type(result) for result in api.predict(rows)} == {TemporaryFailure}
 
 
 @given(guilty=st.sets(st.integers(0, 40)), size=st.integers(1, 41), status=st.sampled_from([400, 413, 415, 422]))
@@ -110,7 +110,7 @@ def raise_error(error: Exception) -> Callable[[list[dict[str, str]]], httpx.Resp
 def test_no_row_is_blamed_when_the_api_is_away(
     make_api: MakeApi, rows: list[CargoRow], answer: Callable[[list[dict[str, str]]], httpx.Response]
 ) -> None:
-    with pytest.raises(ApiAway):
+    with pytest.raises(ApiUnavailable):
         make_api(answer).predict(rows)
 
 
@@ -119,6 +119,6 @@ def test_check_asks_for_readiness() -> None:
     calls = count()
     transport = httpx.MockTransport(lambda request: httpx.Response(statuses[next(calls)], json=problem(503)))
     api = PredictionApi("http://api", 5, True, transport)
-    with pytest.raises(ApiAway, match="Title: detail"):
+    with pytest.raises(ApiUnavailable, match="Title: detail"):
         api.check()
     api.check()

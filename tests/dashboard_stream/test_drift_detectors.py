@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.pictures.embeddings import FEATURES, PROJECTION
 from dashboard_stream.drift.checks import Detectors, evidence
 from dashboard_stream.drift.detectors import (
-    ACCURACY_LEVEL,
+    ACCURACY_ALPHA,
     MaximumMeanDiscrepancy,
     accuracy_threshold,
     confidence_threshold,
@@ -65,7 +65,7 @@ def binomial_tail(wrong: int, of: int, rate: float) -> float:
 @pytest.mark.parametrize("labelled", [20, 75, 100])
 def test_with_a_huge_reference_the_accuracy_threshold_is_the_exact_binomial_tail(labelled: int) -> None:
     most = round(accuracy_threshold(0.95, 10_000_000, labelled) * labelled)
-    assert binomial_tail(most + 1, labelled, 0.05) <= ACCURACY_LEVEL < binomial_tail(most, labelled, 0.05)
+    assert binomial_tail(most + 1, labelled, 0.05) <= ACCURACY_ALPHA < binomial_tail(most, labelled, 0.05)
 
 
 def test_a_smaller_reference_leaves_more_error_rates_open() -> None:

@@ -2,7 +2,7 @@ import httpx
 import pytest
 
 from common.pictures.embeddings import FEATURES, PROJECTION
-from dashboard_stream.clients.prediction_api import ApiAway
+from dashboard_stream.clients.prediction_api import ApiUnavailable
 from dashboard_stream.drift.reference import NoReference, Reference, ReferenceApi
 
 GOOD = {"model_version": "3", "dataset": "monday", "accuracy": 0.9, "confidences": [0.5, 1.0]}
@@ -40,7 +40,7 @@ def test_what_is_not_understood_is_none(change: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("status", [500, 503, 401])
 def test_an_api_that_does_not_serve_is_asked_again(status: int) -> None:
-    with pytest.raises(ApiAway, match=str(status)):
+    with pytest.raises(ApiUnavailable, match=str(status)):
         ask(status, {})
 
 
@@ -48,5 +48,5 @@ def test_an_api_that_is_gone_is_asked_again() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("refused")
 
-    with pytest.raises(ApiAway, match="refused"):
+    with pytest.raises(ApiUnavailable, match="refused"):
         ReferenceApi("http://api", 5, httpx.MockTransport(refuse)).get()

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from common.health.state import Health
-from common.network import BrokerAway
+from common.network import BrokerUnavailable
 from common.waiting import JITTER_S, Stopped
-from dashboard_stream.clients.target_database import DatabaseAway
+from dashboard_stream.clients.target_database import DatabaseUnavailable
 from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
 from dashboard_stream.subscriber.prediction_store import RowsRefused
 from dashboard_stream.subscriber.processing import Processor
@@ -28,7 +28,7 @@ class Store:
     predicted: list[Prediction] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
 
-    def news(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    def filter_new(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         return [letter for letter in letters if letter.message.offset not in self.known]
 
     def write(self, predictions: Sequence[Prediction], letters: Sequence[DeadLetter]) -> set[int]:
@@ -51,7 +51,7 @@ class Topic:
 
 
 @dataclass
-class Place:
+class PausableConsumer:
     """Keeps all partitions but `lost`, and waits without taking time."""
 
     lost: set[Partition] = field(default_factory=set)
@@ -69,11 +69,11 @@ class Place:
         return set(following) - self.lost
 
 
-class World:
+class ProcessorHarness:
     """A processor and everything around it."""
 
     def __init__(self, make_api: MakeApi) -> None:
-        self.store, self.topic, self.place, self.health = Store(), Topic(), Place(), Health()
+        self.store, self.topic, self.place, self.health = Store(), Topic(), PausableConsumer(), Health()
         self.answers: list[Answer] = []
         self.requests: list[list[str]] = []
 
@@ -90,21 +90,21 @@ class World:
 
 
 @pytest.fixture
-def world(make_api: MakeApi) -> World:
-    return World(make_api)
+def world(make_api: MakeApi) -> ProcessorHarness:
+    return ProcessorHarness(make_api)
 
 
 def unavailable(items: list[dict[str, str]]) -> httpx.Response:
     return httpx.Response(503, json={"type": "x", "title": "No model", "status": 503, "detail": "wait"})
 
 
-def test_everything_there(world: World, message: MakeMessage) -> None:
+def test_everything_there(world: ProcessorHarness, message: MakeMessage) -> None:
     world.processor.process(Batch([message(1), message(2, 1)]))
     assert world.outcomes() == ([1, 2], [])
     assert world.place.waits_s == []
 
 
-def test_the_api_is_waited_for_with_growing_pauses(world: World, message: MakeMessage) -> None:
+def test_the_api_is_waited_for_with_growing_pauses(world: ProcessorHarness, message: MakeMessage) -> None:
     world.answers = [unavailable] * 8
     world.processor.process(Batch([message(1)]))
     assert world.outcomes() == ([1], [])
@@ -113,7 +113,7 @@ def test_the_api_is_waited_for_with_growing_pauses(world: World, message: MakeMe
     assert world.health.ready()[0]
 
 
-def test_only_postponed_rows_are_asked_again(world: World, message: MakeMessage) -> None:
+def test_only_postponed_rows_are_asked_again(world: ProcessorHarness, message: MakeMessage) -> None:
     def second_later(items: list[dict[str, str]]) -> httpx.Response:
         busy = {"type": "x", "title": "Busy", "status": 429, "detail": ""}
         return httpx.Response(200, json={"results": [prediction(items[0]), busy]})
@@ -124,7 +124,7 @@ def test_only_postponed_rows_are_asked_again(world: World, message: MakeMessage)
     assert world.outcomes() == ([1, 2], [])
 
 
-def test_a_partition_taken_away_meanwhile_is_dropped(world: World, message: MakeMessage) -> None:
+def test_a_partition_taken_away_meanwhile_is_dropped(world: ProcessorHarness, message: MakeMessage) -> None:
     world.answers = [unavailable]
     world.place.lost = {SECOND}
     batch = Batch([message(1), message(2, 5, partition=1)])
@@ -133,9 +133,9 @@ def test_a_partition_taken_away_meanwhile_is_dropped(world: World, message: Make
     assert batch.next_offsets() == {FIRST: 1}
 
 
-def test_losing_the_consumer_drops_the_batch(world: World, message: MakeMessage) -> None:
+def test_losing_the_consumer_drops_the_batch(world: ProcessorHarness, message: MakeMessage) -> None:
     world.answers = [unavailable]
-    world.place.failure = BrokerAway("gone")
+    world.place.failure = BrokerUnavailable("gone")
     batch = Batch([message(1)])
     world.processor.process(batch)
     assert world.outcomes() == ([], [])
@@ -143,43 +143,43 @@ def test_losing_the_consumer_drops_the_batch(world: World, message: MakeMessage)
     assert len(world.requests) == 1
 
 
-def test_nothing_is_asked_of_anyone_for_a_batch_that_is_lost(world: World, message: MakeMessage) -> None:
-    world.store.failures = [DatabaseAway("restarting")] * 2
+def test_nothing_is_asked_of_anyone_for_a_batch_that_is_lost(world: ProcessorHarness, message: MakeMessage) -> None:
+    world.store.failures = [DatabaseUnavailable("restarting")] * 2
     world.place.lost = {FIRST}
     world.processor.process(Batch([message(1)]))
     assert len(world.store.failures) == 1
 
 
-def test_the_database_is_waited_for_without_predicting_again(world: World, message: MakeMessage) -> None:
-    world.store.failures = [DatabaseAway("restarting"), DatabaseAway("restarting")]
+def test_the_database_is_waited_for_without_predicting_again(world: ProcessorHarness, message: MakeMessage) -> None:
+    world.store.failures = [DatabaseUnavailable("restarting"), DatabaseUnavailable("restarting")]
     world.processor.process(Batch([message(1)]))
     assert world.outcomes() == ([1], [])
     assert len(world.requests) == 1
 
 
-def test_a_row_that_the_database_refuses_blocks_nobody(world: World, message: MakeMessage) -> None:
+def test_a_row_that_the_database_refuses_blocks_nobody(world: ProcessorHarness, message: MakeMessage) -> None:
     world.store.failures = [RowsRefused({2: "out of range"})]
     world.processor.process(Batch([message(1), message(2, 1)]))
     assert world.outcomes() == ([1], [2])
     assert [(letter.id, letter.reason) for letter in world.topic.produced] == [(2, "out of range")]
 
 
-def test_dead_letters_reach_the_topic_before_the_database(world: World, message: MakeMessage) -> None:
-    world.topic.failures = [BrokerAway("gone")]
+def test_dead_letters_reach_the_topic_before_the_database(world: ProcessorHarness, message: MakeMessage) -> None:
+    world.topic.failures = [BrokerUnavailable("gone")]
     world.processor.process(Batch([message(1), message(7, 1, image_path="")]))
     assert world.outcomes() == ([1], [7])
     assert len(world.topic.produced) == 1
     assert len(world.requests) == 1
 
 
-def test_a_known_dead_letter_is_not_produced_again(world: World, message: MakeMessage) -> None:
+def test_a_known_dead_letter_is_not_produced_again(world: ProcessorHarness, message: MakeMessage) -> None:
     world.store.known = {1}
     world.processor.process(Batch([message(1), message(7, 1, image_path="")]))
     assert world.topic.produced == []
     assert world.outcomes() == ([1], [])
 
 
-def test_stop_while_waiting_leaves_the_batch(world: World, message: MakeMessage) -> None:
+def test_stop_while_waiting_leaves_the_batch(world: ProcessorHarness, message: MakeMessage) -> None:
     world.answers = [unavailable] * 10
     world.place.stop_after = 3
     with pytest.raises(Stopped):
@@ -187,7 +187,7 @@ def test_stop_while_waiting_leaves_the_batch(world: World, message: MakeMessage)
     assert world.outcomes() == ([], [])
 
 
-def test_stop_during_a_call_does_not_wait_for_it(world: World, message: MakeMessage) -> None:
+def test_stop_during_a_call_does_not_wait_for_it(world: ProcessorHarness, message: MakeMessage) -> None:
     called, release = threading.Event(), threading.Event()
 
     def hang(items: list[dict[str, str]]) -> httpx.Response:

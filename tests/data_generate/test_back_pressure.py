@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from common.health.server import serve_health
 from common.health.state import Health
 from common.waiting import wait_until
-from data_generate.streaming.back_pressure import BackPressure, OpenRows, Reading, SubscriberAway, ask_subscriber
+from data_generate.streaming.back_pressure import BackPressure, OpenRows, Reading, SubscriberUnavailable, ask_subscriber
 
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["write", "other", "arrive", "settle", "read"]), st.integers(0, 50)), max_size=200
@@ -118,17 +118,17 @@ def test_it_holds_back_at_the_limit_and_goes_on_below_it(subscriber: Subscriber,
     subscriber.answer = {"settled": 40, "open": 0}
     pressure = BackPressure(subscriber.url, 10, health, stop)
     pressure.start(0)
-    assert (pressure.room(), subscriber.asked) == (10, 1), "asked before the first row"
+    assert (pressure.available_rows(), subscriber.asked) == (10, 1), "asked before the first row"
     pressure.writes(12)
-    assert pressure.room() == 0
+    assert pressure.available_rows() == 0
     ready, detail = health.ready()
     assert ready
     assert detail["notes"] == {"held back": "12 rows are open, at most 10; they are being worked off"}
     subscriber.answer = {"settled": 45, "open": 2}
-    wait_until(lambda: pressure.room() == 3, "room for three", timeout_s=20)
+    wait_until(lambda: pressure.available_rows() == 3, "room for three", timeout_s=20)
     assert "held back" in health.ready()[1]["notes"], "it would come and go"
     subscriber.answer = {"settled": 52, "open": 0}
-    wait_until(lambda: pressure.room() == 10, "room for all", timeout_s=20)
+    wait_until(lambda: pressure.available_rows() == 10, "room for all", timeout_s=20)
     assert "notes" not in health.ready()[1]
 
 
@@ -139,27 +139,27 @@ def test_a_subscriber_that_does_not_know_lets_at_most_the_limit_go(
     subscriber.good, subscriber.answer = False, {"reason": "no broker listens"}
     pressure = BackPressure(subscriber.url, 10, health, stop)
     pressure.start(0)
-    wait_until(lambda: pressure.room() == 10 and subscriber.asked > 1, "asked twice", timeout_s=20)
+    wait_until(lambda: pressure.available_rows() == 10 and subscriber.asked > 1, "asked twice", timeout_s=20)
     pressure.writes(10)
-    wait_until(lambda: pressure.room() == 0 and "notes" in health.ready()[1], "a note", timeout_s=20)
+    wait_until(lambda: pressure.available_rows() == 0 and "notes" in health.ready()[1], "a note", timeout_s=20)
     assert "no broker listens" in health.ready()[1]["notes"]["held back"]
     subscriber.good, subscriber.answer = True, {"settled": 10, "open": 0}
-    wait_until(lambda: pressure.room() == 10, "room again", timeout_s=20)
+    wait_until(lambda: pressure.available_rows() == 10, "room again", timeout_s=20)
 
 
 def test_a_bulk_load_counts(subscriber: Subscriber, stop: threading.Event) -> None:
     pressure = BackPressure(subscriber.url, 200, Health(), stop)
     pressure.start(600)
-    assert pressure.room() == 0
-    wait_until(lambda: pressure.room() == 0 and subscriber.asked > 1, "asked twice", timeout_s=20)
+    assert pressure.available_rows() == 0
+    wait_until(lambda: pressure.available_rows() == 0 and subscriber.asked > 1, "asked twice", timeout_s=20)
     subscriber.answer = {"settled": 500, "open": 30}
-    wait_until(lambda: pressure.room() == 100, "most of it is settled", timeout_s=20)
+    wait_until(lambda: pressure.available_rows() == 100, "most of it is settled", timeout_s=20)
 
 
 @pytest.mark.parametrize("answer", [{"settled": -1, "open": 0}, {"settled": "many", "open": 0}, {"open": 0}])
 def test_an_answer_that_makes_no_sense_is_none(subscriber: Subscriber, answer: dict[str, Any]) -> None:
     subscriber.answer = answer
-    with pytest.raises(SubscriberAway, match="Is it the subscriber's address"):
+    with pytest.raises(SubscriberUnavailable, match="Is it the subscriber's address"):
         ask_subscriber(f"{subscriber.url}stream")
 
 
@@ -167,7 +167,7 @@ def test_what_is_not_there_is_away(subscriber: Subscriber, monkeypatch: pytest.M
     # A proxy of the environment would be asked for an address inside the stack.
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert ask_subscriber(f"{subscriber.url}stream") == Reading(settled=0, open=0)
-    with pytest.raises(SubscriberAway, match="404"):
+    with pytest.raises(SubscriberUnavailable, match="404"):
         ask_subscriber(f"{subscriber.url}elsewhere")
-    with pytest.raises(SubscriberAway, match="refused"):
+    with pytest.raises(SubscriberUnavailable, match="refused"):
         ask_subscriber("http://127.0.0.1:1/stream")

@@ -8,26 +8,26 @@ from hypothesis import strategies as st
 
 from common.cli import UserError
 from data_generate.control.commands import Command, Kind
-from data_generate.control.stream_settings import Rules, Steering
+from data_generate.control.stream_settings import Rules, StreamSettings
 from data_generate.rows.mixes import Mix, parse_schedule
 
-SETTINGS = Steering(1.0, parse_schedule({"monday": 1.0}, "60:tuesday"))
+SETTINGS = StreamSettings(1.0, parse_schedule({"monday": 1.0}, "60:tuesday"))
 
 
-def know(mix: Mix) -> None:
+def check_mix(mix: Mix) -> None:
     if "wednesday" in mix:
         raise UserError("manifest wednesday.json cannot be read. Make it.")
 
 
-RULES = Rules(SETTINGS, know)
+RULES = Rules(SETTINGS, check_mix)
 IRIS = Rules(SETTINGS, None)
 
 
-def after(*commands: str, rules: Rules = RULES) -> Steering:
+def after(*commands: str, rules: Rules = RULES) -> StreamSettings:
     steering = SETTINGS
     for text in commands:
         command, _, argument = text.partition(" ")
-        steering = rules.obey(steering, Command(1, command, argument))
+        steering = rules.apply(steering, Command(1, command, argument))
     return steering
 
 
@@ -90,11 +90,11 @@ texts = st.sampled_from(
 def test_the_newest_of_each_kind_says_all(given_texts: list[str]) -> None:
     commands = [Command(number, *(text.partition(" ")[::2])) for number, text in enumerate(given_texts)]
     newest = {command.command: command for command in commands}
-    assert RULES.follow(newest.values()) == (after(*given_texts), [])
+    assert RULES.replay(newest.values()) == (after(*given_texts), [])
 
 
 def test_what_cannot_be_followed_any_more_is_told_and_left_out() -> None:
-    steering, problems = RULES.follow(
+    steering, problems = RULES.replay(
         [Command(3, "rate", "5"), Command(2, "mix", "wednesday"), Command(1, "pause", "")]
     )
     assert (steering.rate, steering.paused, steering.schedule) == (5, True, SETTINGS.schedule)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_generate.control.stream_settings import Steering
+from data_generate.control.stream_settings import StreamSettings
 from data_generate.rows.mixes import parse_mix, parse_schedule
 from data_generate.rows.row_sources import CargoRows, Row
 from data_generate.streaming.stream import BATCH_ROWS, Stream
@@ -49,7 +49,7 @@ class Database:
 
 
 @dataclass
-class Brake:
+class FlowControl:
     """Lets `limit` rows be open; `take_off` says how many of them go."""
 
     limit: int
@@ -57,7 +57,7 @@ class Brake:
     open_rows: int = 0
     most: int = 0
 
-    def room(self) -> int:
+    def available_rows(self) -> int:
         self.open_rows = max(self.open_rows - self.take_off(), 0)
         return self.limit - self.open_rows
 
@@ -70,22 +70,22 @@ def cargo(seed: int = 3) -> CargoRows:
     return CargoRows([manifest(name, 50) for name in ("monday", "tuesday")], seed)
 
 
-def steered(rate: float, mix: str = "monday", schedule: str = "") -> Steering:
-    return Steering(rate, parse_schedule(parse_mix(mix), schedule))
+def steered(rate: float, mix: str = "monday", schedule: str = "") -> StreamSettings:
+    return StreamSettings(rate, parse_schedule(parse_mix(mix), schedule))
 
 
 def run(
-    steering: Steering | Callable[[float], Steering],
+    steering: StreamSettings | Callable[[float], StreamSettings],
     burst: int = 0,
     count: int | None = None,
     work_s: float = 0.0,
     seed: int = 3,
-    brake: Brake | None = None,
+    flow_control: FlowControl | None = None,
 ) -> Database:
     clock = Clock()
     database = Database(clock, work_s)
-    at = (lambda _: steering) if isinstance(steering, Steering) else steering
-    stream = Stream(database, cargo(seed), at, brake, clock, lambda: None, clock.read)
+    at = (lambda _: steering) if isinstance(steering, StreamSettings) else steering
+    stream = Stream(database, cargo(seed), at, flow_control, clock, lambda: None, clock.read)
     assert stream.run(burst, count) == len(database.rows())
     return database
 
@@ -189,7 +189,7 @@ def test_each_rate_is_kept_as_long_as_it_holds(rates: list[float]) -> None:
     clock = Clock()
     database = Database(clock)
 
-    def at(elapsed_s: float) -> Steering:
+    def at(elapsed_s: float) -> StreamSettings:
         if elapsed_s >= stop_s:
             clock.set()
         return steered(rates[min(int(elapsed_s / each_s), len(rates) - 1)])
@@ -203,16 +203,16 @@ def test_each_rate_is_kept_as_long_as_it_holds(rates: list[float]) -> None:
 
 def test_no_more_rows_are_open_than_the_brake_allows() -> None:
     for limit in (1, 7, 1500):
-        brake = Brake(limit, take_off=lambda: 1)
-        database = run(steered(2000), burst=3000, count=4000, work_s=0.01, brake=brake)
+        flow_control = FlowControl(limit, take_off=lambda: 1)
+        database = run(steered(2000), burst=3000, count=4000, work_s=0.01, flow_control=flow_control)
         assert len(database.rows()) == 4000
-        assert brake.most == limit
+        assert flow_control.most == limit
 
 
 def test_after_holding_back_the_pace_starts_anew() -> None:
     gone = iter([0] * 600)
-    brake = Brake(5, take_off=lambda: next(gone, 1000))
-    database = run(steered(20), count=200, brake=brake)
+    flow_control = FlowControl(5, take_off=lambda: next(gone, 1000))
+    database = run(steered(20), count=200, flow_control=flow_control)
     held_until_s = database.inserts[5][0]
     assert held_until_s > 50
     late = [at_s for at_s, _ in database.inserts[5:]]
@@ -220,9 +220,9 @@ def test_after_holding_back_the_pace_starts_anew() -> None:
 
 
 def test_without_rows_due_nobody_is_asked_for_room() -> None:
-    brake = Brake(10, take_off=lambda: 100)
+    flow_control = FlowControl(10, take_off=lambda: 100)
     asked = []
-    room = brake.room
-    brake.room = lambda: asked.append(1) or room()  # type: ignore[method-assign,func-returns-value]
-    run(steered(0.1), count=5, brake=brake)
+    room = flow_control.available_rows
+    flow_control.available_rows = lambda: asked.append(1) or room()  # type: ignore[method-assign,func-returns-value]
+    run(steered(0.1), count=5, flow_control=flow_control)
     assert len(asked) == 5

@@ -47,7 +47,7 @@ def run(*command: str, timeout_s: float = 300, **environment: str) -> subprocess
 
 
 @cache
-def lacking() -> str | None:
+def missing_prerequisite() -> str | None:
     """Why containers cannot be started here; None if they can."""
     try:
         engine = run("docker", "info", timeout_s=30)
@@ -59,7 +59,7 @@ def lacking() -> str | None:
     if compose.returncode != 0:
         return "docker compose is not installed"
     for name in needed():
-        if not can_be_had(name):
+        if not is_available(name):
             return f"the image {name} cannot be had"
     return None
 
@@ -77,7 +77,7 @@ def image(base: str) -> str:
 
 
 @cache
-def can_be_had(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Whether an image is there or can be pulled."""
     if run("docker", "image", "inspect", name).returncode == 0:
         return True
@@ -87,9 +87,9 @@ def can_be_had(name: str) -> bool:
         return False
 
 
-def left_out() -> set[str]:
+def unavailable_services() -> set[str]:
     """Services whose image cannot be had on this machine."""
-    return set() if can_be_had(image("grafana")) else {"grafana-dashboard"}
+    return set() if is_available(image("grafana")) else {"grafana-dashboard"}
 
 
 class Containers:
@@ -110,11 +110,11 @@ class Containers:
         """Its standard output; `AssertionError` with its messages when it fails."""
         command = ["docker", "compose", "--env-file", os.devnull, "-p", self._project, "-f", str(self._file)]
         answer = run(*command, *arguments, timeout_s=timeout_s, **self._environment)
-        assert answer.returncode == 0, f"{' '.join(arguments)}: {answer.stderr[-3000:]}\n{self._unhappy()}"
+        assert answer.returncode == 0, f"{' '.join(arguments)}: {answer.stderr[-3000:]}\n{self._unhealthy_containers()}"
         return answer.stdout
 
     def services(self) -> list[str]:
-        return [name for name in self.compose("config", "--services").split() if name not in left_out()]
+        return [name for name in self.compose("config", "--services").split() if name not in unavailable_services()]
 
     def up(self) -> None:
         """As a user starts it, but for the services whose image cannot be had."""
@@ -133,7 +133,7 @@ class Containers:
         labels = [("project", self._project), *([label] if label else [])]
         return [word for name, value in labels for word in ("--filter", f"label=com.docker.compose.{name}={value}")]
 
-    def _unhappy(self) -> str:
+    def _unhealthy_containers(self) -> str:
         """The last words of every container that is not as it should be."""
         shown = run("docker", "ps", "-a", *self._labelled(), "--format", "{{.Names}}\t{{.Status}}").stdout
         words = []

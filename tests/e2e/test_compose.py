@@ -22,15 +22,15 @@ from tests.e2e.containers import (
     NETWORK,
     Containers,
     ask,
-    can_be_had,
     database_url,
     image,
-    lacking,
+    is_available,
+    missing_prerequisite,
     port,
     readiness,
     run,
 )
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 from tests.repo.compose import ROOT
 
 # Building the images for the first time takes minutes.
@@ -53,7 +53,7 @@ PREDICTIONS = "select count(*) from cargo_prediction"
 
 def store() -> str:
     """The default one where its image can be had."""
-    return "minio" if can_be_had(image("object-store-minio")) else "seaweedfs"
+    return "minio" if is_available(image("object-store-minio")) else "seaweedfs"
 
 
 def flowing() -> None:
@@ -61,7 +61,7 @@ def flowing() -> None:
     before = source_end(database_url("source")).last_id
     query = f"select count(*) from cargo_prediction where id > {before}"
     try:
-        wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=PATIENCE_S)
+        wait_until(lambda: ask(database_url("target"), query), "new rows are predicted", timeout_s=WAIT_TIMEOUT_S)
     except UserError as error:
         pytest.fail(f"{error}\n{readiness()}")
 
@@ -80,12 +80,12 @@ def connectors_running() -> bool:
 
 @pytest.fixture(scope="module", autouse=True)
 def engine() -> None:
-    if why := lacking():
+    if why := missing_prerequisite():
         pytest.skip(f"containers cannot be tried here: {why}")
 
 
 @pytest.fixture(scope="module")
-def whole(sample_images: Path) -> Iterator[Containers]:
+def platform(sample_images: Path) -> Iterator[Containers]:
     """Everything at once, started as the README says."""
     containers = Containers(ROOT, NETWORK, {"OBJECT_STORE": store(), "DATA_GENERATE_RATE": RATE})
     try:
@@ -117,7 +117,7 @@ def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Pat
             stage.down("--volumes")
         for stage in stages:
             stage.up()
-        wait_until(connectors_running, "both connectors RUNNING", timeout_s=PATIENCE_S)
+        wait_until(connectors_running, "both connectors RUNNING", timeout_s=WAIT_TIMEOUT_S)
         flowing()
         model = httpx.get(f"http://127.0.0.1:{port(8000)}/model", timeout=10).json()
         assert model["classes"] == sorted(CLASSES)
@@ -130,13 +130,13 @@ def test_stages_alone_from_last_to_first_with_images_of_ones_own(own_images: Pat
             stage.down("--volumes", "--rmi", "local")
 
 
-def test_the_whole_predicts_replicates_and_serves_the_registered_model(whole: Containers) -> None:
+def test_the_whole_predicts_replicates_and_serves_the_registered_model(platform: Containers) -> None:
     flowing()
     assert connectors_running()
     wait_until(
         lambda: ask(database_url("target"), "select count(*) from cargo") >= 600,
         "bulk load replicated",
-        timeout_s=PATIENCE_S,
+        timeout_s=WAIT_TIMEOUT_S,
     )
     accuracy = "select avg((target = label)::int) from cargo_prediction"
     assert ask(database_url("target"), accuracy) > 0.95
@@ -152,17 +152,19 @@ def test_the_whole_predicts_replicates_and_serves_the_registered_model(whole: Co
     assert answer["model_version"] == registered["model_version"]["version"]
 
 
-def test_commands_of_the_tutorials(whole: Containers) -> None:
+def test_commands_of_the_tutorials(platform: Containers) -> None:
     psql = ["exec", "-T", "-e", "PGPASSWORD=mypassword", "data-generator", "psql", "-h", "postgres-server"]
-    rows = whole.compose(*psql, "-U", "myuser", "-d", "mydatabase", "-Atc", "select count(*) from cargo")
+    rows = platform.compose(*psql, "-U", "myuser", "-d", "mydatabase", "-Atc", "select count(*) from cargo")
     assert int(rows) >= 600
-    listed = whole.compose("run", "--rm", "-T", "data-prepare", "image_corruption.py", "--help")
+    listed = platform.compose("run", "--rm", "-T", "data-prepare", "image_corruption.py", "--help")
     assert "--type" in listed
     consumer = KafkaConsumer(
         SOURCE_TOPIC, bootstrap_servers=f"localhost:{port(9092)}", auto_offset_reset="earliest", group_id=None
     )
     try:
-        wait_until(lambda: consumer.poll(timeout_ms=1000), "messages of the topic, from outside", timeout_s=PATIENCE_S)
+        wait_until(
+            lambda: consumer.poll(timeout_ms=1000), "messages of the topic, from outside", timeout_s=WAIT_TIMEOUT_S
+        )
     finally:
         consumer.close()
 
@@ -183,59 +185,61 @@ def test_commands_of_the_tutorials(whole: Containers) -> None:
         ("target", "dashboardreader:dashboardreaderpassword", "delete from cargo_prediction"),
     ],
 )
-def test_a_role_may_do_its_work_only(whole: Containers, database: str, role: str, statement: str) -> None:
+def test_a_role_may_do_its_work_only(platform: Containers, database: str, role: str, statement: str) -> None:
     _, address = database_url(database).split("@")
     with pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.ReadOnlySqlTransaction)):
         ask(f"postgresql://{role}@{address}", statement)
 
 
-def test_containers_are_confined(whole: Containers) -> None:
+def test_containers_are_confined(platform: Containers) -> None:
     """What the engine made of the files: no capability, nothing to write to, and no way to root."""
     for service in ("api-with-model", "connect", "postgres-server", "broker"):
-        status = whole.compose("exec", "-T", service, "cat", "/proc/1/status")
+        status = platform.compose("exec", "-T", service, "cat", "/proc/1/status")
         facts = dict(line.split(":\t", 1) for line in status.splitlines())
         assert int(facts["CapEff"], 16) == 0, service
         assert facts["NoNewPrivs"] == "1", service
         assert "0" not in facts["Uid"].split(), service
         with pytest.raises(AssertionError, match="Read-only file system"):
-            whole.compose("exec", "-T", service, "sh", "-c", "echo > /usr/bin/x")
+            platform.compose("exec", "-T", service, "sh", "-c", "echo > /usr/bin/x")
 
 
-def test_no_volume_is_left_without_a_name(whole: Containers) -> None:
+def test_no_volume_is_left_without_a_name(platform: Containers) -> None:
     """Images declare volumes; each that no compose file names would be left behind by every `down`."""
-    for service in whole.services():
-        for mount in whole.inspect(service)["Mounts"]:
+    for service in platform.services():
+        for mount in platform.inspect(service)["Mounts"]:
             assert mount["Type"] != "volume" or mount["Name"].startswith(NETWORK), f"{service}: {mount['Destination']}"
 
 
-def test_starting_again_changes_nothing(whole: Containers) -> None:
-    before = whole.compose("ps", "-q").split()
-    whole.up()
-    assert whole.compose("ps", "-q").split() == before
+def test_starting_again_changes_nothing(platform: Containers) -> None:
+    before = platform.compose("ps", "-q").split()
+    platform.up()
+    assert platform.compose("ps", "-q").split() == before
 
 
-def test_every_container_comes_back_and_no_row_is_lost(whole: Containers) -> None:
+def test_every_container_comes_back_and_no_row_is_lost(platform: Containers) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can kill the processes of containers; `docker kill` counts as a wish to stop")
-    running = [name for name in whole.services() if whole.inspect(name)["State"]["Running"]]
+    running = [name for name in platform.services() if platform.inspect(name)["State"]["Running"]]
     assert len(running) >= 12
     for service in running:
         flowing()
-        kill(whole, service)
+        kill(platform, service)
     flowing()
     balanced()
 
 
-def kill(whole: Containers, service: str) -> None:
+def kill(platform: Containers, service: str) -> None:
     """SIGKILL; returns when the restart policy has brought it back and it is healthy."""
-    before = whole.inspect(service)
+    before = platform.inspect(service)
     os.kill(before["State"]["Pid"], signal.SIGKILL)
-    wait_until(lambda: back(whole, service, before["RestartCount"]), f"{service} healthy again", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: back(platform, service, before["RestartCount"]), f"{service} healthy again", timeout_s=WAIT_TIMEOUT_S
+    )
 
 
-def back(whole: Containers, service: str, restarts: int) -> bool:
+def back(platform: Containers, service: str, restarts: int) -> bool:
     """Whether it was restarted, and its new process was found well: the former result stands until then."""
-    now = whole.inspect(service)
+    now = platform.inspect(service)
     checks = now["State"]["Health"]["Log"]
     return bool(
         now["RestartCount"] > restarts
@@ -249,16 +253,20 @@ def balanced() -> None:
     """Every row committed so far has one outcome and is in the replica."""
     source, target = database_url("source"), database_url("target")
     until = source_end(source).last_id
-    wait_until(lambda: take_account(source, target, until).complete, "an outcome for every row", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: take_account(source, target, until).complete, "an outcome for every row", timeout_s=WAIT_TIMEOUT_S
+    )
     rows = f"select md5(string_agg(cargo::text, ',' order by id)) from cargo where id <= {until}"
-    wait_until(lambda: ask(source, rows) == ask(target, rows), "the replica equals the source", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: ask(source, rows) == ask(target, rows), "the replica equals the source", timeout_s=WAIT_TIMEOUT_S
+    )
 
 
-def test_all_data_outlives_the_containers_and_stages_start_in_order(whole: Containers) -> None:
+def test_all_data_outlives_the_containers_and_stages_start_in_order(platform: Containers) -> None:
     query = "select count(*) filter (where id <= {0}), max(model_version) from cargo_prediction"
     until = source_end(database_url("source")).last_id
     before = ask(database_url("target"), query.format(until))
-    whole.down()
+    platform.down()
     with pytest.raises(psycopg2.OperationalError):
         ask(database_url("source"), "select 1")
     variables = {"OBJECT_STORE": store(), "DATA_GENERATE_RATE": RATE}
@@ -273,7 +281,7 @@ def test_all_data_outlives_the_containers_and_stages_start_in_order(whole: Conta
     balanced()
 
 
-def test_make_knows_the_containers(whole: Containers) -> None:
+def test_make_knows_the_containers(platform: Containers) -> None:
     def make(*arguments: str) -> subprocess.CompletedProcess[str]:
         return run("make", *arguments, COMPOSE_PROJECT_NAME=NETWORK, CARGO_NETWORK=NETWORK)
 

@@ -19,7 +19,7 @@ from dashboard_stream.subscriber.batch_size import FIRST_ROWS
 from local_stack.processes.probes import database_answers
 from tests.e2e.conftest import CLASSES, IMAGES_A_CLASS
 from tests.e2e.slow_proxy import slow_proxy
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 PORT_OFFSET = 10000
 SECONDS_AN_IMAGE = 0.3
@@ -80,7 +80,7 @@ def assert_own_classes_were_predicted(environment: dict[str, str]) -> None:
     server = subprocess.Popen([sys.executable, "-m", "local_stack.launch", "target-postgres"], env=environment)
     try:
         url = f"postgresql://targetuser:targetpassword@127.0.0.1:{5433 + PORT_OFFSET}/targetdatabase"
-        wait_until(lambda: database_answers(url), "target database", timeout_s=PATIENCE_S)
+        wait_until(lambda: database_answers(url), "target database", timeout_s=WAIT_TIMEOUT_S)
         connection = psycopg2.connect(url)
         with connection, connection.cursor() as cursor:
             cursor.execute("select distinct split_part(image_path, '/', 1), label from cargo_prediction order by 2")

@@ -15,7 +15,7 @@ import pytest
 from common.names import CHAMPION, MODEL_NAME, PREVIOUS
 from common.paths import REPOSITORY
 from common.waiting import wait_until
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 PORT_OFFSET = 12500
 API = f"http://127.0.0.1:{8000 + PORT_OFFSET}"
@@ -36,7 +36,7 @@ def environment() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def told(environment: dict[str, str]) -> Iterator[str]:
+def demo_output(environment: dict[str, str]) -> Iterator[str]:
     """What `make demo` printed; afterwards its stack is up again."""
     try:
         demo = run(environment, "make", "demo")
@@ -90,7 +90,7 @@ def held_out(version: str) -> dict[str, float]:
     return {metric["key"]: metric["value"] for metric in answer.json()["run"]["data"]["metrics"]}
 
 
-def test_the_story_is_printed_and_no_row_is_lost(told: str) -> None:
+def test_the_story_is_printed_and_no_row_is_lost(demo_output: str) -> None:
     for part in (
         "version 1 meets tuesday",
         "drift noticed by confidence",
@@ -98,10 +98,10 @@ def test_the_story_is_printed_and_no_row_is_lost(told: str) -> None:
         "version 2 meets monday",
         "has exactly one prediction or dead letter",
     ):
-        assert part in told
+        assert part in demo_output
 
 
-def test_one_thing_leads_to_the_next(told: str) -> None:
+def test_one_thing_leads_to_the_next(demo_output: str) -> None:
     [(tuesday,)] = ask("select min(predicted_at) from cargo_prediction where dataset = 'tuesday'")
     [(alarm, images)] = ask(
         """
@@ -129,7 +129,7 @@ def test_one_thing_leads_to_the_next(told: str) -> None:
     assert images <= 80, "by then a window of 75 holds nothing else"
 
 
-def test_the_model_is_mended_and_forgets_nothing(told: str, environment: dict[str, str]) -> None:
+def test_the_model_is_mended_and_forgets_nothing(demo_output: str, environment: dict[str, str]) -> None:
     first, mended, everything = held_out("1"), held_out("2"), held_out(train(environment, "all"))
     assert first["test_accuracy"] >= 0.95
     assert first["test_accuracy_tuesday"] <= first["test_accuracy"] - 0.12
@@ -138,7 +138,7 @@ def test_the_model_is_mended_and_forgets_nothing(told: str, environment: dict[st
     assert mended["test_accuracy"] >= first["test_accuracy"] - 0.02
 
 
-def test_the_stream_is_predicted_well_again(told: str) -> None:
+def test_the_stream_is_predicted_well_again(demo_output: str) -> None:
     accuracy = dict(
         ask("select model_version || dataset, avg((target = label)::int)::float from cargo_prediction group by 1")
     )
@@ -149,13 +149,13 @@ def test_the_stream_is_predicted_well_again(told: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_any_version_is_rebuilt_from_its_record(told: str, environment: dict[str, str], version: str) -> None:
+def test_any_version_is_rebuilt_from_its_record(demo_output: str, environment: dict[str, str], version: str) -> None:
     run(environment, "make", "reproduce", f"VERSION={version}")
 
 
-def test_one_command_goes_back(told: str, environment: dict[str, str]) -> None:
+def test_one_command_goes_back(demo_output: str, environment: dict[str, str]) -> None:
     assert (aliased(CHAMPION), aliased(PREVIOUS)) == ("2", "1")
     run(environment, "make", "rollback")
     assert (aliased(CHAMPION), aliased(PREVIOUS)) == ("1", "2")
-    wait_until(lambda: httpx.get(f"{API}/model").json()["version"] == "1", "version 1 served", timeout_s=PATIENCE_S)
+    wait_until(lambda: httpx.get(f"{API}/model").json()["version"] == "1", "version 1 served", timeout_s=WAIT_TIMEOUT_S)
     assert "model-adapter" in run(environment, "make", "history")

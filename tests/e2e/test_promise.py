@@ -13,7 +13,7 @@ from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
 from local_stack.demonstration.account import source_end, take_account
 from tests.conftest import Stack
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 ROWS = 2000
 CHUNK = 20
@@ -64,7 +64,9 @@ def has_prediction(stack: Stack, row_id: int) -> bool:
 
 def kill_while_rows_flow(stack: Stack, service: str) -> None:
     before = count_predictions(stack)
-    wait_until(lambda: count_predictions(stack) > before, f"rows flow before {service} is killed", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: count_predictions(stack) > before, f"rows flow before {service} is killed", timeout_s=WAIT_TIMEOUT_S
+    )
     stack.kill(service)
 
 
@@ -78,7 +80,7 @@ def commit_out_of_order(stack: Stack) -> tuple[int, int]:
         with quick.cursor() as cursor:
             higher = execute_values(cursor, INSERT, [row], fetch=True)[0][0]
         assert lower < higher
-        wait_until(lambda: has_prediction(stack, higher), "the higher id predicted first", timeout_s=PATIENCE_S)
+        wait_until(lambda: has_prediction(stack, higher), "the higher id predicted first", timeout_s=WAIT_TIMEOUT_S)
         assert not has_prediction(stack, lower)
         slow.commit()
     return lower, higher
@@ -132,7 +134,7 @@ def test_every_row_has_one_outcome_whatever_is_killed(stack: Stack) -> None:
     wait_until(
         lambda: take_account(stack.source_url, stack.target_url, until).complete,
         "an outcome for every row",
-        timeout_s=PATIENCE_S,
+        timeout_s=WAIT_TIMEOUT_S,
     )
 
     with stack.target() as target, target.cursor() as cursor:
@@ -169,7 +171,7 @@ def test_every_row_has_one_outcome_whatever_is_killed(stack: Stack) -> None:
             cursor.execute(f"select {columns} from cargo where id <= %s order by id", (until,))
             return cursor.fetchall() == rows
 
-        wait_until(replicated, "the replica equals the source", timeout_s=PATIENCE_S)
+        wait_until(replicated, "the replica equals the source", timeout_s=WAIT_TIMEOUT_S)
 
     letters = dict(messages(stack, DEAD_LETTER_TOPIC))
     origin = {"topic": SOURCE_TOPIC, "partition": str(garbage_partition), "offset": str(garbage_offset)}

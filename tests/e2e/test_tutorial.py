@@ -15,7 +15,7 @@ from common.paths import REPOSITORY
 from common.waiting import wait_until
 from local_stack.processes.probes import http_answers
 from tests.conftest import Stack
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 TUTORIAL_API = 28088
 
@@ -49,7 +49,7 @@ def test_api_is_served_from_the_stage_folder(stack: Stack) -> None:
     server = subprocess.Popen(command, cwd=REPOSITORY / "api_serving", env=dict(os.environ))
     try:
         address = f"http://127.0.0.1:{TUTORIAL_API}"
-        wait_until(lambda: http_answers(f"{address}/readyz"), "API from its own folder", timeout_s=PATIENCE_S)
+        wait_until(lambda: http_answers(f"{address}/readyz"), "API from its own folder", timeout_s=WAIT_TIMEOUT_S)
         answer = httpx.post(f"{address}/predict", json={"image_path": "background/background_13.jpg"}, timeout=30)
         assert answer.json()["target"] == 0
     finally:
@@ -121,4 +121,4 @@ def test_status_shows_every_service_ready(stack: Stack) -> None:
         shown = subprocess.run(command, capture_output=True, text=True, check=False)
         return shown.stdout if shown.returncode == 0 else None
 
-    assert "data-subscriber" in wait_until(answer, "every service ready", timeout_s=PATIENCE_S)
+    assert "data-subscriber" in wait_until(answer, "every service ready", timeout_s=WAIT_TIMEOUT_S)

@@ -11,14 +11,14 @@ from rich.console import Console
 
 from data_generate.control import commands
 from local_stack.demonstration import drain as draining
-from local_stack.demonstration.account import Account, End
+from local_stack.demonstration.account import Account, SourceEnd
 from local_stack.demonstration.director import MONDAY_ROWS, NOTICED_WITHIN_ROWS, Director
 from local_stack.demonstration.drain import Drain
-from local_stack.demonstration.figures import Figures
+from local_stack.demonstration.figures import StreamTotals
 from local_stack.demonstration.story import ENOUGH_ROWS, Story
 from local_stack.demonstration.tables import account_lines
 from local_stack.inspection import machine
-from local_stack.patience import STALL_S, Patience
+from local_stack.patience import STALL_S, StallDetector
 
 
 class Clock:
@@ -44,7 +44,7 @@ def test_an_account_has_a_word_of_its_own_for_each_kind_of_row() -> None:
     assert not waiting.complete
     assert "1 of 3 rows still wait for their outcome; none of them is lost[/]: ids 2" in account_lines(waiting)[0]
     assert "make up-local" in account_lines(waiting)[-1]
-    bad = Account(committed=30, lost=[2], double=list(range(3, 23)))
+    bad = Account(committed=30, lost=[2], duplicated=list(range(3, 23)))
     assert not bad.sound
     text = " ".join(account_lines(bad))
     assert "1 of 30 rows are LOST" in text
@@ -55,7 +55,7 @@ def test_an_account_has_a_word_of_its_own_for_each_kind_of_row() -> None:
 
 def test_patience_is_lost_when_nothing_moves_and_not_before() -> None:
     clock = Clock()
-    patience = Patience(clock)
+    patience = StallDetector(clock)
     for step in range(100):
         patience.see(("collecting", step))
         clock.wait(STALL_S - 1)
@@ -90,7 +90,9 @@ def drain_of(monkeypatch: pytest.MonkeyPatch) -> Any:
             monkeypatch.setattr(draining, name, getattr(rows, name))
         clock = Clock()
         console = Console(quiet=True)
-        return Drain(("", ""), End(rows.committed, "0/0"), httpx.Client(), console, clock.wait, Patience(clock))
+        return Drain(
+            ("", ""), SourceEnd(rows.committed, "0/0"), httpx.Client(), console, clock.wait, StallDetector(clock)
+        )
 
     return make
 
@@ -186,15 +188,15 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     return given
 
 
-def predicted(**days: int) -> Figures:
-    return Figures(inserted=sum(days.values()), predictions={("1", day): count for day, count in days.items()})
+def predicted(**days: int) -> StreamTotals:
+    return StreamTotals(inserted=sum(days.values()), predictions={("1", day): count for day, count in days.items()})
 
 
 def test_the_scenes_follow_what_has_happened(asked: list[tuple[str, str]]) -> None:
     story, told = Story(datetime.now(UTC)), list[str]()
     director = Director(story)
     director.move(predicted(monday=600), False, told.append)
-    director.move(Figures(inserted=600, predictions={("1", "monday"): 300}), True, told.append)
+    director.move(StreamTotals(inserted=600, predictions={("1", "monday"): 300}), True, told.append)
     assert (director.scene, asked) == ("waiting", []), "not ready, or not all predicted"
     director.move(predicted(monday=600), True, told.append)
     assert asked == [("reset", ""), ("mix", "monday"), ("rate", "36")]
@@ -208,8 +210,8 @@ def test_the_scenes_follow_what_has_happened(asked: list[tuple[str, str]]) -> No
     assert (director.scene, asked[-1]) == ("both", ("mix", "monday=0.5,tuesday=0.5"))
     assert not story.complete(predicted(monday=900, tuesday=700))
     both = {("2", "monday"): ENOUGH_ROWS, ("2", "tuesday"): ENOUGH_ROWS}
-    assert story.complete(Figures(predictions=both))
-    assert not story.complete(Figures(predictions=both | {("2", "monday"): ENOUGH_ROWS - 1}))
+    assert story.complete(StreamTotals(predictions=both))
+    assert not story.complete(StreamTotals(predictions=both | {("2", "monday"): ENOUGH_ROWS - 1}))
 
 
 def test_a_source_database_that_is_away_is_told_later(

@@ -118,7 +118,7 @@ def test_the_doctor_finds_every_link_broken_where_nothing_runs(monkeypatch: pyte
     console = Console(record=True, width=200)
     assert not doctor.examine(console)
     text = console.export_text()
-    assert text.count("broken") == len(links.CHAIN)
+    assert text.count("broken") == len(links.PIPELINE_CHECKS)
     assert "make up-local" in text
     assert doctor.first_broken().startswith("What stands still: source rows: ")
     assert "make up-local" in doctor.first_broken()

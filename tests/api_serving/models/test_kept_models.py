@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_serving.models.model_disk import KeptModels, read_model
+from api_serving.models.model_disk import ModelCache, read_model
 from tests.api_serving import tiny_model
 
 
-def keep(kept: KeptModels, scratch: Path, version: str) -> None:
+def keep(kept: ModelCache, scratch: Path, version: str) -> None:
     """As the API does: from disk where it is, else from a fresh file."""
     found = kept.find(version, f"run-{version}")
     if found is None:
@@ -24,7 +24,7 @@ def keep(kept: KeptModels, scratch: Path, version: str) -> None:
 @given(st.lists(st.sampled_from("123"), min_size=1, max_size=8))
 def test_the_last_two_versions_stay_and_nothing_else(order: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        kept = KeptModels(Path(folder) / "models" / "kept")
+        kept = ModelCache(Path(folder) / "models" / "kept")
         before: str | None = None
         former: str | None = None
         for version in order:
@@ -38,13 +38,13 @@ def test_the_last_two_versions_stay_and_nothing_else(order: list[str]) -> None:
 
 
 def test_the_same_number_of_another_run_is_another_version(tmp_path: Path) -> None:
-    kept = KeptModels(tmp_path / "kept")
+    kept = ModelCache(tmp_path / "kept")
     keep(kept, tmp_path, "1")
     assert kept.find("1", "another") is None
 
 
 def test_a_failed_keep_leaves_both_as_they_were(tmp_path: Path) -> None:
-    kept = KeptModels(tmp_path / "models" / "kept")
+    kept = ModelCache(tmp_path / "models" / "kept")
     for version in ("1", "2"):
         keep(kept, tmp_path, version)
     with pytest.raises(FileNotFoundError):
@@ -55,7 +55,7 @@ def test_a_failed_keep_leaves_both_as_they_were(tmp_path: Path) -> None:
 
 
 def test_a_link_left_by_a_killed_process_is_no_hindrance(tmp_path: Path) -> None:
-    kept = KeptModels(tmp_path / "kept")
+    kept = ModelCache(tmp_path / "kept")
     for version in ("1", "2"):
         keep(kept, tmp_path, version)
         content = kept.last.resolve()

@@ -11,7 +11,7 @@ from api_serving.app import create_app
 from api_serving.models.classifier import load_classifier
 from api_serving.models.model_disk import FACTS_FILE, MODEL_FILE, NoModelOnDisk, read_model, write_model
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.model_source import ModelSource
+from api_serving.models.model_source import ModelLoader
 from api_serving.settings import Settings
 from common.waiting import wait_until
 from tests.api_serving import tiny_model
@@ -156,7 +156,7 @@ def test_without_registry_the_last_copy_answers_and_says_so(tmp_path: Path, imag
     settings = Settings(
         image_root=image_root, model_dir=tmp_path, mlflow_tracking_uri=NOWHERE, fallback_after_s=0, registry_timeout_s=2
     )
-    tiny_model.install(ModelSource(settings).kept.last, tmp_path, version="5")
+    tiny_model.install(ModelLoader(settings).kept.last, tmp_path, version="5")
     with running(create_app(settings)) as client:
         assert "last downloaded copy" in client.get("/model").json()["note"]
         assert NOWHERE in client.get("/readyz").json()["note"]

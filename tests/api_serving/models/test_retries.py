@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.registry import Registered, RegistryUnavailable
+from api_serving.models.registry import RegisteredVersion, RegistryUnavailable
 from api_serving.models.retries import FIRST_PAUSE_S, LONGEST_PAUSE_S, FailedVersion, Failure
 
-ONE, OTHER = Registered("m", "1", "a"), Registered("m", "1", "b")
+ONE, OTHER = RegisteredVersion("m", "1", "a"), RegisteredVersion("m", "1", "b")
 
 
 def attempts(kind: type[Failure], until_s: float, step_s: float = 0.5) -> list[float]:

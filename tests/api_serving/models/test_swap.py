@@ -11,7 +11,7 @@ import pytest
 from api_serving.app import create_app
 from api_serving.models.model_disk import read_model
 from api_serving.models.model_metadata import InvalidModel, ModelInfo
-from api_serving.models.model_source import ModelSource, require_same_meaning
+from api_serving.models.model_source import ModelLoader, require_compatible_classes
 from api_serving.settings import Settings
 from common.waiting import wait_until
 from tests.api_serving import tiny_model
@@ -20,7 +20,7 @@ from tests.api_serving.running import running
 
 
 def kept(settings: Settings) -> str:
-    return read_model(ModelSource(settings).kept.last)[1].version
+    return read_model(ModelLoader(settings).kept.last)[1].version
 
 
 def test_another_version_is_taken_over_and_kept(api: Api, registry: FakeRegistry, following: Settings) -> None:
@@ -155,7 +155,7 @@ def test_requests_are_answered_while_a_version_is_being_loaded(api: Api, registr
 def test_a_damaged_copy_is_fetched_anew(api: Api, registry: FakeRegistry, following: Settings) -> None:
     registry.add(2)
     api.wait_for(2)
-    former = ModelSource(following).kept.find("1", "run-1")
+    former = ModelLoader(following).kept.find("1", "run-1")
     assert former is not None
     with former[0].open("ab") as opened:
         opened.write(b"x")
@@ -192,7 +192,7 @@ def test_a_restart_serves_the_last_good_version_whatever_is_wrong(registry: Fake
 def test_a_copy_that_the_registry_does_not_know_never_stands_in_for_its_champion(
     registry: FakeRegistry, following: Settings, tmp_path: Path
 ) -> None:
-    tiny_model.install(ModelSource(following).kept.last, tmp_path, version="9")
+    tiny_model.install(ModelLoader(following).kept.last, tmp_path, version="9")
     registry.fault = AWAY
     with running(create_app(following)) as client:
         api = Api(client)
@@ -236,7 +236,7 @@ def info(version: int, *classes: str) -> ModelInfo:
 )
 def test_a_target_keeps_its_meaning(served: ModelInfo, new: ModelInfo, taken: bool) -> None:
     if taken:
-        require_same_meaning(new, served)
+        require_compatible_classes(new, served)
     else:
         with pytest.raises(InvalidModel, match="Restart the API"):
-            require_same_meaning(new, served)
+            require_compatible_classes(new, served)

@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from common.names import SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
 from connect_reconciler import dead_letters
-from connect_reconciler.reading import ends, read, reader
+from connect_reconciler.reading import offset_bounds, range_consumer, read
 from tests.conftest import Stack
 
 FIELDS = [
@@ -49,8 +49,8 @@ class Topic:
         return int(str(row["id"]))
 
     def letters(self) -> list[tuple[dead_letters.Origin, Any]]:
-        with reader(self._bootstrap_servers) as consumer:
-            letters = read(consumer, ends(consumer, SINK_DEAD_LETTER_TOPIC))
+        with range_consumer(self._bootstrap_servers) as consumer:
+            letters = read(consumer, offset_bounds(consumer, SINK_DEAD_LETTER_TOPIC))
         return [(_origin(dict(letter.headers)), letter) for letter in letters]
 
     def letters_from(self, origin: dead_letters.Origin) -> list[Any]:

@@ -10,11 +10,11 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from common.paths import REPOSITORY
 from common.waiting import wait_until
 from connect_reconciler.connect_client import ConnectClient
-from connect_reconciler.reading import ends, reader
+from connect_reconciler.reading import offset_bounds, range_consumer
 from connect_reconciler.topics import TOPICS
 from tests.conftest import Stack
 from tests.integration.connect_reconciler.rows_topic import arrives, insert, query
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 FILES = {
     SOURCE_CONNECTOR: REPOSITORY / "kafka" / "source_connector.json",
@@ -33,8 +33,8 @@ def no_reconciler(stack: Stack) -> Iterator[None]:
 
 def test_topics_have_their_partitions(stack: Stack) -> None:
     stack.wait_ready("connect-reconciler")
-    with reader(stack.kafka) as consumer:
-        assert {name: len(ends(consumer, name)) for name in TOPICS} == TOPICS
+    with range_consumer(stack.kafka) as consumer:
+        assert {name: len(offset_bounds(consumer, name)) for name in TOPICS} == TOPICS
 
 
 @pytest.mark.usefixtures("no_reconciler")
@@ -48,7 +48,7 @@ def test_the_file_can_be_posted_as_it_is(stack: Stack, name: str) -> None:
     assert post() == httpx.codes.CONFLICT
     assert httpx.delete(f"{stack.connect_url}/connectors/{name}", timeout=30).status_code == httpx.codes.NO_CONTENT
     # While Connect settles after the deletion it answers 409 as well.
-    wait_until(lambda: post() == httpx.codes.CREATED, f"{name} posted", timeout_s=PATIENCE_S)
+    wait_until(lambda: post() == httpx.codes.CREATED, f"{name} posted", timeout_s=WAIT_TIMEOUT_S)
     arrives(stack, insert(stack))
 
 
@@ -83,7 +83,7 @@ def test_replica_is_equal_to_the_microsecond_and_follows_updates(stack: Stack) -
     expected = query(stack, "source", every, ids)
     assert expected[-1][2:] == ("tuesday", "wood/wood_1.jpg", 3)
     wait_until(
-        lambda: query(stack, "target", every, ids) == expected, "equal rows in the replica", timeout_s=PATIENCE_S
+        lambda: query(stack, "target", every, ids) == expected, "equal rows in the replica", timeout_s=WAIT_TIMEOUT_S
     )
 
 
@@ -115,6 +115,6 @@ def test_connectors_are_kept_as_their_files_say(stack: Stack, name: str, hurt: s
         status = with_client.connectors().get(name)
         return status is not None and status.running and status.config == wanted
 
-    wait_until(put_right, f"{name} put right", timeout_s=PATIENCE_S)
+    wait_until(put_right, f"{name} put right", timeout_s=WAIT_TIMEOUT_S)
     with_client.close()
     arrives(stack, insert(stack))

@@ -11,10 +11,10 @@ from common.names import SINK_CONNECTOR
 from common.postgres import connect
 from common.waiting import wait_until
 from connect_reconciler.connect_client import ConnectClient
-from connect_reconciler.step_over import step_over
+from connect_reconciler.step_over import skip_refused_messages
 from tests.conftest import Stack
 from tests.integration.connect_reconciler.rows_topic import IDS, Topic, arrives, insert, message, query
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 EVERY = 'select id, "timestamp", dataset, image_path, target from cargo where id = any(%s) order by id'
 
@@ -38,7 +38,7 @@ class Flow(threading.Thread):
 
     def wait_for_more(self, rows: int) -> None:
         goal = len(self.ids) + rows
-        wait_until(lambda: len(self.ids) >= goal or not self.is_alive(), f"{rows} more rows", timeout_s=PATIENCE_S)
+        wait_until(lambda: len(self.ids) >= goal or not self.is_alive(), f"{rows} more rows", timeout_s=WAIT_TIMEOUT_S)
 
     def end(self) -> list[int]:
         self._stop_now.set()
@@ -86,7 +86,9 @@ def test_target_killed_again_and_again_while_rows_flow(stack: Stack) -> None:
         ids = flow.end()
     expected = query(stack, "source", EVERY, ids)
     assert len(expected) == len(ids)
-    wait_until(lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=WAIT_TIMEOUT_S
+    )
 
 
 def test_reconciler_killed_while_it_takes_over(stack: Stack, client: ConnectClient, topic: Topic) -> None:
@@ -101,13 +103,15 @@ def test_reconciler_killed_while_it_takes_over(stack: Stack, client: ConnectClie
         refused = topic.write(_refused())
         last = topic.write_row()
         # Nobody but the reconciler stops the sink: it is in the middle of stepping over.
-        wait_until(stopped, "the sink stopped by the reconciler", timeout_s=PATIENCE_S, interval_s=0.02)
+        wait_until(stopped, "the sink stopped by the reconciler", timeout_s=WAIT_TIMEOUT_S, interval_s=0.02)
         stack.kill("connect-reconciler")
         for row in (first, last):
-            arrives(stack, row, timeout_s=PATIENCE_S)
+            arrives(stack, row, timeout_s=WAIT_TIMEOUT_S)
         ids = flow.end()
     expected = query(stack, "source", EVERY, ids)
-    wait_until(lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: query(stack, "target", EVERY, ids) == expected, "every row in the replica", timeout_s=WAIT_TIMEOUT_S
+    )
     stack.wait_ready("connect-reconciler")
     assert client.connectors()[SINK_CONNECTOR].running
     assert len(topic.letters_from(refused)) == 1
@@ -119,23 +123,23 @@ def test_no_offset_moves_when_the_target_is_lost_on_the_way(stack: Stack, client
     try:
         refused = topic.write(_refused())
         last = topic.write_row()
-        wait_until(lambda: client.connectors()[SINK_CONNECTOR].failed, "the sink failed", timeout_s=PATIENCE_S)
+        wait_until(lambda: client.connectors()[SINK_CONNECTOR].failed, "the sink failed", timeout_s=WAIT_TIMEOUT_S)
         before = client.sink_offsets(SINK_CONNECTOR)
         assert before[refused[:2]] <= refused[2]
         target = connect(stack.target_url, "test")
         try:
             query(stack, "target", "select pg_terminate_backend(%s)", target.get_backend_pid())
             with pytest.raises(psycopg2.Error):
-                step_over(client, stack.kafka, target)
+                skip_refused_messages(client, stack.kafka, target)
         finally:
             target.close()
         assert client.sink_offsets(SINK_CONNECTOR) == before
         assert topic.letters_from(refused) == []
         wait_until(
-            lambda: client.connectors()[SINK_CONNECTOR].state == "RUNNING", "the sink resumed", timeout_s=PATIENCE_S
+            lambda: client.connectors()[SINK_CONNECTOR].state == "RUNNING", "the sink resumed", timeout_s=WAIT_TIMEOUT_S
         )
     finally:
         stack.start("connect-reconciler")
-    arrives(stack, last, timeout_s=PATIENCE_S)
+    arrives(stack, last, timeout_s=WAIT_TIMEOUT_S)
     assert len(topic.letters_from(refused)) == 1
     stack.wait_ready("connect-reconciler")

@@ -2,7 +2,7 @@
 
 from common.waiting import wait_until
 from tests.conftest import Stack
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 BEHIND = """
 select pg_wal_lsn_diff(%s::pg_lsn, confirmed_flush_lsn)
@@ -24,6 +24,6 @@ def test_writes_to_other_tables_do_not_pile_up_behind_an_idle_source(stack: Stac
                 (bytes_behind,) = cursor.fetchone() or (None,)
                 return bytes_behind is not None and bytes_behind <= 0
 
-            wait_until(caught_up, "the slot has moved past the other table's writes", timeout_s=PATIENCE_S)
+            wait_until(caught_up, "the slot has moved past the other table's writes", timeout_s=WAIT_TIMEOUT_S)
     finally:
         stack.start("data-generator")

@@ -10,10 +10,10 @@ from common.postgres import connect
 from common.waiting import wait_until
 from connect_reconciler import dead_letters
 from connect_reconciler.connect_client import ConnectClient, Offsets
-from connect_reconciler.step_over import step_over
+from connect_reconciler.step_over import skip_refused_messages
 from tests.conftest import Stack
 from tests.integration.connect_reconciler.rows_topic import IDS, Topic, arrives, message, query
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 REFUSED = {
     "path too long": {"image_path": "x" * 300},
@@ -106,7 +106,7 @@ def test_killed_between_two_steps_nothing_is_lost_or_doubled(
     first = topic.write_row()
     refused = topic.write(message({"id": next(IDS), "timestamp": "yesterday", "dataset": "d", "image_path": "p"}))
     last = topic.write_row()
-    wait_until(lambda: _sink_failed(client), "the sink at the refused message", timeout_s=PATIENCE_S)
+    wait_until(lambda: _sink_failed(client), "the sink at the refused message", timeout_s=WAIT_TIMEOUT_S)
     write = dead_letters.write
     if dies_at == "letters written":
 
@@ -119,7 +119,7 @@ def test_killed_between_two_steps_nothing_is_lost_or_doubled(
     target = connect(stack.target_url, "test")
     try:
         with pytest.raises(Death):
-            step_over(client, stack.kafka, target)
+            skip_refused_messages(client, stack.kafka, target)
     finally:
         target.close()
         client.close()

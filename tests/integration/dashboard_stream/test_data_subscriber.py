@@ -25,13 +25,13 @@ from common.postgres import apply_schema, connect
 from common.rows import CargoRow
 from common.settings import local_port
 from common.waiting import wait_until
-from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
+from dashboard_stream.clients.target_database import DatabaseUnavailable, TargetDatabase
 from dashboard_stream.subscriber.batches import DeadLetter, Message, Partition, Prediction
 from dashboard_stream.subscriber.dead_letter_topic import DeadLetterTopic
 from dashboard_stream.subscriber.prediction_store import PRUNE_EVERY_ROWS, PredictionStore, RowsRefused
 from data_generate.rows.manifests import read_manifest
 from tests.conftest import Stack
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 PLACE = Partition("rows", 1)
 KEPT = 100
@@ -59,7 +59,7 @@ class Target:
         return self.query('select "offset", id, reason from cargo_dead_letter order by "offset"')
 
     def record(self, *letters: DeadLetter) -> int:
-        news = self.store.news(letters)
+        news = self.store.filter_new(letters)
         self.store.write([], news)
         return len(news)
 
@@ -199,7 +199,7 @@ def test_refused_rows_are_named_and_nothing_is_written(target: Target) -> None:
 
 def test_missing_tables_are_waited_for(stack: Stack) -> None:
     database = TargetDatabase(f"{stack.target_url}?options=-csearch_path%3Dnowhere")
-    with pytest.raises(DatabaseAway, match="connect_reconciler"):
+    with pytest.raises(DatabaseUnavailable, match="connect_reconciler"):
         PredictionStore(database, KEPT).check()
     database.close()
 
@@ -207,7 +207,7 @@ def test_missing_tables_are_waited_for(stack: Stack) -> None:
 def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -> None:
     target.store.write([predicted(row(1))], [])
     stack.kill("target-postgres")
-    with pytest.raises(DatabaseAway):
+    with pytest.raises(DatabaseUnavailable):
         target.store.write([predicted(row(2))], [])
     stack.wait_ready("target-postgres")
     assert target.store.write([predicted(row(2))], []) == {2}
@@ -299,10 +299,12 @@ def outcomes(stack: Stack, ids: list[int]) -> tuple[int, int]:
 def test_members_come_and_go_while_the_api_is_away(stack: Stack, tmp_path: Path, end: signal.Signals) -> None:
     second = Second(port=29913, log=tmp_path / "second.log")
     try:
-        wait_until(lambda: '"ok"' in second.get("/readyz"), "a second subscriber with partitions", timeout_s=PATIENCE_S)
+        wait_until(
+            lambda: '"ok"' in second.get("/readyz"), "a second subscriber with partitions", timeout_s=WAIT_TIMEOUT_S
+        )
         stack.stop("api")
         ids = insert_rows(stack, 300)
-        wait_until(lambda: '"api"' in second.get("/readyz"), "it waits for the API", timeout_s=PATIENCE_S)
+        wait_until(lambda: '"api"' in second.get("/readyz"), "it waits for the API", timeout_s=WAIT_TIMEOUT_S)
         began = time.monotonic()
         second.process.send_signal(end)
         code = second.process.wait(timeout=15)
@@ -315,13 +317,13 @@ def test_members_come_and_go_while_the_api_is_away(stack: Stack, tmp_path: Path,
             second.process.kill()
             second.process.wait()
         stack.start("api")
-    wait_until(lambda: sum(outcomes(stack, ids)) == 300, "every row has its outcome", timeout_s=PATIENCE_S)
+    wait_until(lambda: sum(outcomes(stack, ids)) == 300, "every row has its outcome", timeout_s=WAIT_TIMEOUT_S)
     assert outcomes(stack, ids) == (300, 0)
 
 
 def test_lag_and_latency_are_measured(stack: Stack) -> None:
     ids = insert_rows(stack, 5)
-    wait_until(lambda: outcomes(stack, ids) == (5, 0), "5 predictions", timeout_s=PATIENCE_S)
+    wait_until(lambda: outcomes(stack, ids) == (5, 0), "5 predictions", timeout_s=WAIT_TIMEOUT_S)
     with urllib.request.urlopen(f"http://127.0.0.1:{local_port(9103)}/metrics", timeout=5) as answer:
         metrics = answer.read().decode()
     for name in ("lag_messages", "batch_rows_count", "latency_seconds_bucket", "predictions_total"):
@@ -339,28 +341,28 @@ def stream_position() -> dict[str, object]:
 def test_the_position_in_the_stream_is_told_for_the_whole_group(stack: Stack) -> None:
     before = int(str(stream_position()["settled"]))
     ids = insert_rows(stack, 40)
-    wait_until(lambda: outcomes(stack, ids) == (40, 0), "40 predictions", timeout_s=PATIENCE_S)
+    wait_until(lambda: outcomes(stack, ids) == (40, 0), "40 predictions", timeout_s=WAIT_TIMEOUT_S)
     # Offsets are committed after the predictions.
-    wait_until(lambda: int(str(stream_position()["settled"])) >= before + 40, "40 settled", timeout_s=PATIENCE_S)
+    wait_until(lambda: int(str(stream_position()["settled"])) >= before + 40, "40 settled", timeout_s=WAIT_TIMEOUT_S)
     stack.stop("api")
     try:
         insert_rows(stack, 50)
-        wait_until(lambda: int(str(stream_position()["open"])) >= 50, "50 open", timeout_s=PATIENCE_S)
+        wait_until(lambda: int(str(stream_position()["open"])) >= 50, "50 open", timeout_s=WAIT_TIMEOUT_S)
         settled = int(str(stream_position()["settled"]))
         stack.kill("data-subscriber")
     finally:
         stack.start("api")
     stack.wait_ready("data-subscriber")
-    wait_until(lambda: int(str(stream_position()["settled"])) >= settled + 50, "50 settled", timeout_s=PATIENCE_S)
+    wait_until(lambda: int(str(stream_position()["settled"])) >= settled + 50, "50 settled", timeout_s=WAIT_TIMEOUT_S)
 
 
 def test_without_a_broker_the_position_is_unknown(stack: Stack) -> None:
     assert stream_position()["status"] == "ok"
     stack.stop("broker")
     try:
-        wait_until(lambda: stream_position()["status"] == "unavailable", "no position", timeout_s=PATIENCE_S)
+        wait_until(lambda: stream_position()["status"] == "unavailable", "no position", timeout_s=WAIT_TIMEOUT_S)
         assert stream_position()["reason"]
     finally:
         stack.start("broker")
     stack.wait_ready("broker")
-    wait_until(lambda: stream_position()["status"] == "ok", "the position", timeout_s=PATIENCE_S)
+    wait_until(lambda: stream_position()["status"] == "ok", "the position", timeout_s=WAIT_TIMEOUT_S)

@@ -23,15 +23,15 @@ from common.paths import REPOSITORY
 from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, pack, project
 from common.postgres import Connection, apply_schema, connect
 from common.waiting import wait_until
-from dashboard_stream.clients.prediction_api import ApiAway
-from dashboard_stream.clients.target_database import DatabaseAway, TargetDatabase
-from dashboard_stream.drift.counting import DriftCounter
+from dashboard_stream.clients.prediction_api import ApiUnavailable
+from dashboard_stream.clients.target_database import DatabaseUnavailable, TargetDatabase
+from dashboard_stream.drift.counting import DriftTracker
 from dashboard_stream.drift.reference import NoReference, Reference
 from dashboard_stream.drift.store import DriftStore
-from dashboard_stream.drift.window import Predicted
+from dashboard_stream.drift.window import PredictionRow
 from tests.conftest import Stack
 from tests.dashboard_stream.drift import predicted
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 WINDOW, EVERY = 20, 5
 RNG = np.random.default_rng(0)
@@ -51,14 +51,14 @@ def reference(version: str = "7") -> Reference:
     )
 
 
-def clean(first: int, count: int, version: str = "7") -> list[Predicted]:
+def clean(first: int, count: int, version: str = "7") -> list[PredictionRow]:
     return [
         predicted(number, confidence=0.95, model_version=version, features=FEATURES[number % 60])
         for number in range(first, first + count)
     ]
 
 
-def drifted(first: int, count: int, version: str = "7") -> list[Predicted]:
+def drifted(first: int, count: int, version: str = "7") -> list[PredictionRow]:
     return [
         predicted(number, confidence=0.5, label=number % 2, model_version=version)
         for number in range(first, first + count)
@@ -98,16 +98,16 @@ class Target:
         self.health = Health()
         self._databases.append(TargetDatabase(self.url, "drift-monitor"))
         store = DriftStore(self._databases[-1])
-        self.monitor = DriftCounter(store, self.references, self.health, WINDOW, EVERY, lambda: self.now)
+        self.monitor = DriftTracker(store, self.references, self.health, WINDOW, EVERY, lambda: self.now)
 
-    def insert(self, rows: Sequence[Predicted]) -> None:
+    def insert(self, rows: Sequence[PredictionRow]) -> None:
         with self.connection, self.connection.cursor() as cursor:
             insert(cursor, rows)
 
-    def watch(self, rows: Sequence[Predicted] = ()) -> None:
+    def watch(self, rows: Sequence[PredictionRow] = ()) -> None:
         """Insert `rows` and let the monitor count all there are."""
         self.insert(rows)
-        while self.monitor.turn():
+        while self.monitor.run_once():
             pass
 
     def query(self, statement: str) -> list[tuple[object, ...]]:
@@ -130,7 +130,7 @@ class Target:
         self._databases[-1].close()
 
 
-def insert(cursor: object, rows: Sequence[Predicted]) -> None:
+def insert(cursor: object, rows: Sequence[PredictionRow]) -> None:
     if not rows:
         return
     values = [
@@ -284,15 +284,15 @@ def test_the_reference_of_another_version_is_not_used(target: Target) -> None:
 
 
 def test_while_the_api_is_away_nothing_is_counted_and_nothing_lost(target: Target) -> None:
-    target.references.answer = ApiAway("refused")
+    target.references.answer = ApiUnavailable("refused")
     target.insert([*clean(1, 20), *drifted(21, 20)])
-    with pytest.raises(ApiAway):
-        target.monitor.turn()
+    with pytest.raises(ApiUnavailable):
+        target.monitor.run_once()
     assert target.checks() == []
     target.references.answer = reference()
     target.watch()
     assert len(target.checks()) == 5
-    target.references.answer = ApiAway("refused")
+    target.references.answer = ApiUnavailable("refused")
     target.watch(clean(41, 5))
     assert len(target.checks()) == 6, "the reference is known"
 
@@ -300,13 +300,13 @@ def test_while_the_api_is_away_nothing_is_counted_and_nothing_lost(target: Targe
 def test_of_two_monitors_one_works(target: Target) -> None:
     target.watch(clean(1, 20))
     second = TargetDatabase(target.url)
-    monitor = DriftCounter(DriftStore(second), target.references, Health(), WINDOW, EVERY)
-    with pytest.raises(DatabaseAway, match="another drift monitor"):
-        monitor.turn()
+    monitor = DriftTracker(DriftStore(second), target.references, Health(), WINDOW, EVERY)
+    with pytest.raises(DatabaseUnavailable, match="another drift monitor"):
+        monitor.run_once()
     target.restart()
-    assert not monitor.turn()
-    with pytest.raises(DatabaseAway, match="another drift monitor"):
-        target.monitor.turn()
+    assert not monitor.run_once()
+    with pytest.raises(DatabaseUnavailable, match="another drift monitor"):
+        target.monitor.run_once()
     second.close()
 
 
@@ -323,11 +323,11 @@ def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -
     assert target.alarms() == [("confidence", "7", 25, None)]
     target.connection.close()
     stack.kill("target-postgres")
-    with pytest.raises(DatabaseAway):
-        target.monitor.turn()
+    with pytest.raises(DatabaseUnavailable):
+        target.monitor.run_once()
     stack.wait_ready("target-postgres")
     target.connection = connect(target.url, "test")
-    wait_until(lambda: _counts(target), "the old session's lock is free", timeout_s=PATIENCE_S)
+    wait_until(lambda: _counts(target), "the old session's lock is free", timeout_s=WAIT_TIMEOUT_S)
     target.watch(drifted(31, 10))
     assert target.alarms() == [("confidence", "7", 25, None), ("accuracy", "7", 35, None)]
     assert [last for _, last, _ in target.checks()] == [20, 25, 30, 35, 40]
@@ -335,8 +335,8 @@ def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -
 
 def _counts(target: Target) -> bool:
     try:
-        target.monitor.turn()
-    except DatabaseAway:
+        target.monitor.run_once()
+    except DatabaseUnavailable:
         return False
     return True
 
@@ -388,10 +388,10 @@ def test_the_service_raises_an_alarm_and_ends_cleanly(target: Target, api: str, 
     with (tmp_path / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stderr=log)
     try:
-        wait_until(lambda: '"ok"' in get("/readyz"), "the monitor is ready", timeout_s=PATIENCE_S)
+        wait_until(lambda: '"ok"' in get("/readyz"), "the monitor is ready", timeout_s=WAIT_TIMEOUT_S)
         target.insert([*clean(1, 20), *drifted(21, 20)])
-        wait_until(lambda: len(target.alarms()) == 2, "both alarms", timeout_s=PATIENCE_S)
-        wait_until(lambda: len(target.checks()) == 5, "every check", timeout_s=PATIENCE_S)
+        wait_until(lambda: len(target.alarms()) == 2, "both alarms", timeout_s=WAIT_TIMEOUT_S)
+        wait_until(lambda: len(target.checks()) == 5, "every check", timeout_s=WAIT_TIMEOUT_S)
         metrics = get("/metrics")
         assert 'drift_monitor_alarms_total{detector="confidence"} 1.0' in metrics
         assert 'drift_monitor_threshold{detector="mmd"}' in metrics

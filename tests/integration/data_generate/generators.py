@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg2
 
 from common.paths import REPOSITORY
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 BULK = 300
 
@@ -33,7 +33,7 @@ class Source:
 
     def run(self, *arguments: str) -> str:
         process = self.start(*arguments)
-        _, log = process.communicate(timeout=PATIENCE_S)
+        _, log = process.communicate(timeout=WAIT_TIMEOUT_S)
         assert process.returncode == 0, log
         return log
 

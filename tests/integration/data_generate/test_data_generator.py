@@ -14,7 +14,7 @@ import pytest
 from common.waiting import wait_until
 from tests.conftest import Stack
 from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_bulk_load_happens_once_and_a_restart_goes_on(source: Source) -> None:
 def test_two_generators_at_once_load_once(source: Source) -> None:
     both = [source.start("--rate", "0") for _ in range(2)]
     for process in both:
-        _, log = process.communicate(timeout=PATIENCE_S)
+        _, log = process.communicate(timeout=WAIT_TIMEOUT_S)
         assert process.returncode == 0, log
     assert source.count() == BULK
 
@@ -82,10 +82,10 @@ def test_iris_fills_the_tutorials_table(source: Source) -> None:
 def test_a_killed_database_costs_no_row_and_doubles_none(stack: Stack, source: Source) -> None:
     generator = source.start("--rate", "1000", "--count", "6000")
     for rows in (1000, 3000):
-        wait_until(lambda rows=rows: _at_least(source, BULK + rows), f"{rows} rows", timeout_s=PATIENCE_S)  # type: ignore[misc]
+        wait_until(lambda rows=rows: _at_least(source, BULK + rows), f"{rows} rows", timeout_s=WAIT_TIMEOUT_S)  # type: ignore[misc]
         stack.kill("source-postgres")
         stack.wait_ready("source-postgres")
-    _, log = generator.communicate(timeout=PATIENCE_S)
+    _, log = generator.communicate(timeout=WAIT_TIMEOUT_S)
     assert generator.returncode == 0, log
     assert source.count() == BULK + 6000
 
@@ -145,8 +145,8 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(source: Source, cut: set[
 
 def test_sigterm_ends_it_cleanly(source: Source) -> None:
     generator = source.start("--rate", "0.2")
-    wait_until(lambda: _at_least(source, BULK + 1), "the first row", timeout_s=PATIENCE_S)
+    wait_until(lambda: _at_least(source, BULK + 1), "the first row", timeout_s=WAIT_TIMEOUT_S)
     generator.send_signal(signal.SIGTERM)
-    _, log = generator.communicate(timeout=PATIENCE_S)
+    _, log = generator.communicate(timeout=WAIT_TIMEOUT_S)
     assert generator.returncode == 0, log
     assert "inserted 1 rows" in log

@@ -16,7 +16,7 @@ from common.paths import REPOSITORY
 from common.settings import local_port
 from common.waiting import wait_until
 from tests.conftest import Stack
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 PORT = 29914
 MOST_OPEN = 30
@@ -50,7 +50,7 @@ class Generator:
 
     def wait_for_more(self, rows: int) -> None:
         before = self.inserted()
-        wait_until(lambda: self.inserted() >= before + rows, f"{rows} more rows", timeout_s=PATIENCE_S)
+        wait_until(lambda: self.inserted() >= before + rows, f"{rows} more rows", timeout_s=WAIT_TIMEOUT_S)
 
 
 def get(port: int, path: str) -> tuple[int, str]:
@@ -95,7 +95,7 @@ def quiet(stack: Stack) -> Iterator[int]:
             arrived = rows(stack, lately) == outcomes(stack, lately)
             return arrived and '"open": 0' in get(local_port(9103), "/stream")[1]
 
-        wait_until(settled, "every row settled", timeout_s=PATIENCE_S)
+        wait_until(settled, "every row settled", timeout_s=WAIT_TIMEOUT_S)
         yield newest
     finally:
         stack.start("data-generator")
@@ -108,7 +108,7 @@ def test_it_waits_for_subscriber_and_api_and_goes_on_with_them(stack: Stack, qui
         def held_back() -> bool:
             return generator.is_held_back() and rows(stack, quiet) > outcomes(stack, quiet)
 
-        wait_until(held_back, f"held back without {what}", timeout_s=PATIENCE_S)
+        wait_until(held_back, f"held back without {what}", timeout_s=WAIT_TIMEOUT_S)
         assert rows(stack, quiet) - outcomes(stack, quiet) <= MOST_OPEN
 
     try:
@@ -119,7 +119,7 @@ def test_it_waits_for_subscriber_and_api_and_goes_on_with_them(stack: Stack, qui
             waits("subscriber")
             status, ready = get(PORT, "/readyz")
             assert (status, "rows are open, at most 30" in ready) == (200, True), ready
-            wait_until(lambda: "cannot say" in get(PORT, "/readyz")[1], "the reason", timeout_s=PATIENCE_S)
+            wait_until(lambda: "cannot say" in get(PORT, "/readyz")[1], "the reason", timeout_s=WAIT_TIMEOUT_S)
             held_at = generator.inserted()
         finally:
             stack.start("data-subscriber")
@@ -144,4 +144,6 @@ def test_it_waits_for_subscriber_and_api_and_goes_on_with_them(stack: Stack, qui
         if generator.process.poll() is None:
             generator.process.kill()
             generator.process.wait()
-    wait_until(lambda: rows(stack, quiet) == outcomes(stack, quiet), "every row has its outcome", timeout_s=PATIENCE_S)
+    wait_until(
+        lambda: rows(stack, quiet) == outcomes(stack, quiet), "every row has its outcome", timeout_s=WAIT_TIMEOUT_S
+    )

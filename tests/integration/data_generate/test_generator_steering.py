@@ -15,10 +15,10 @@ from psycopg2.errors import InsufficientPrivilege
 from common.paths import REPOSITORY
 from common.postgres import Role, apply_roles, apply_schema, connect
 from common.waiting import wait_until
-from data_generate.control.commands import Command, State, ask, settled
+from data_generate.control.commands import Command, State, ask, read_result
 from tests.conftest import Stack
 from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 ANSWER_TIMEOUT_S = 30
 SCHEMA = REPOSITORY / "data_generate" / "schema.sql"
@@ -39,7 +39,7 @@ def requested(source: Source, command: str, argument: str = "") -> int:
 
 def answer(source: Source, number: int) -> Command:
     with closing(connect(source.url, "test")) as connection:
-        return wait_until(lambda: settled(connection, number), f"command {number} taken up", ANSWER_TIMEOUT_S)
+        return wait_until(lambda: read_result(connection, number), f"command {number} taken up", ANSWER_TIMEOUT_S)
 
 
 def steer(source: Source, command: str, argument: str = "") -> str:
@@ -66,7 +66,7 @@ def rows_after(source: Source, number: int, count: int = 20) -> list[tuple[objec
         rows = source.query(f"select dataset, target, image_path from cargo where id > {number} order by id")
         return rows if len(rows) >= count else None
 
-    return wait_until(enough, f"{count} rows", timeout_s=PATIENCE_S)
+    return wait_until(enough, f"{count} rows", timeout_s=WAIT_TIMEOUT_S)
 
 
 def test_each_command_steers_the_running_stream(source: Source) -> None:
@@ -110,7 +110,7 @@ def test_iris_takes_what_fits(source: Source) -> None:
     assert "rate, pause, resume, reset" in refusal(source, "mix", "monday")
     assert "rate, pause, resume, reset" in refusal(source, "labels", "off")
     steer(source, "rate", "100")
-    wait_until(lambda: source.count("iris_data") > 20, "flowers", timeout_s=PATIENCE_S)
+    wait_until(lambda: source.count("iris_data") > 20, "flowers", timeout_s=WAIT_TIMEOUT_S)
 
 
 def test_steering_survives_a_kill_and_goes_on_with_what_was_asked_meanwhile(source: Source, tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_late_labels_arrive_after_a_kill_whatever_was_asked_meanwhile(source: So
     assert source.count("cargo_label_due") > 2000
     source.query("update cargo_label_due set due_at = now()")
     source.start("--rate", "0.003")
-    wait_until(lambda: source.count("cargo_label_due") == 0, "every label is delivered", timeout_s=PATIENCE_S)
+    wait_until(lambda: source.count("cargo_label_due") == 0, "every label is delivered", timeout_s=WAIT_TIMEOUT_S)
     truth = "nullif(substring(image_path from '([0-9]+)')::int % 10, 0) % 5"
     burst = f"select * from cargo where id > {BULK} order by id limit 2400"
     assert (
@@ -166,7 +166,7 @@ def test_a_late_label_comes_by_itself(source: Source) -> None:
     wait_until(
         lambda: source.query(f"select 1 from cargo where id > {first} and target is not null limit 1"),
         "a label",
-        timeout_s=PATIENCE_S,
+        timeout_s=WAIT_TIMEOUT_S,
     )
 
 
@@ -233,7 +233,7 @@ def test_the_generators_role_may_do_its_work_and_nothing_else(stack: Stack, tmp_
             wait_until(
                 lambda: owner.query(f"select 1 from cargo where id > {BULK} and target is not null limit 1"),
                 "a late label",
-                timeout_s=PATIENCE_S,
+                timeout_s=WAIT_TIMEOUT_S,
             )
             forbidden = (
                 "delete from cargo",

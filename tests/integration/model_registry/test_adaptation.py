@@ -28,17 +28,17 @@ from common.pictures.embeddings import pack
 from common.postgres import apply_schema
 from common.settings import local_port
 from common.waiting import wait_until
-from model_registry.adaptation.due_alarm import due_alarm
-from model_registry.adaptation.labelled_rows import look as look_at_rows
-from model_registry.adaptation.runs import Alarm, Run, lasts, only_run
+from model_registry.adaptation.labelled_rows import read_labelled_rows
+from model_registry.adaptation.next_alarm import next_alarm
+from model_registry.adaptation.runs import Alarm, Run, adaptation_lock, is_confirmed
 from model_registry.data.content import content_hash
-from model_registry.network.embeddings import Embeddings, embedding_method
+from model_registry.network.embeddings import EmbeddingSource, embedding_method
 from model_registry.settings import Settings
-from model_registry.versions.champion_lookup import Champion, look
+from model_registry.versions.champion_lookup import Champion, find_champion
 from model_registry.versions.promotion import history, promote
-from model_registry.versions.registry import Registry, connect, run_of
+from model_registry.versions.registry import Registry, connect, run_id_of
 from tests.conftest import Stack
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 Row = dict[str, Any]
 IMAGES = 300
@@ -55,7 +55,7 @@ def registry(stack: Stack) -> Registry:
     name = f"adaptation_test_{uuid.uuid4().hex[:8]}"
     command = [sys.executable, "-m", "model_registry.save_model_to_registry", "--model-name", name, "--seed", "3"]
     subprocess.run(command, check=True, capture_output=True)
-    return connect(stack.mlflow_uri, name, timeout_s=PATIENCE_S)
+    return connect(stack.mlflow_uri, name, timeout_s=WAIT_TIMEOUT_S)
 
 
 class Database:
@@ -89,7 +89,7 @@ class Database:
         """What the API stores beside these predictions."""
         files = [root / "tuesday" / image["image_path"] for image in images]
         for row_id, (file, vector) in enumerate(
-            zip(files, Embeddings(cache, content_hash).of(files), strict=True), start=1
+            zip(files, EmbeddingSource(cache, content_hash).of(files), strict=True), start=1
         ):
             self.all(
                 "insert into cargo_prediction_embedding (id, content, method, embedding) values (%s, %s, %s, %s)",
@@ -118,7 +118,7 @@ class Database:
         rows = self.all(f"select {names} from adaptation where alarm_id = %s", alarm)
         return dict(zip(names.split(", "), rows[0], strict=True)) if rows else None
 
-    def wait_for(self, alarm: int, *states: str, timeout_s: float = PATIENCE_S) -> Row:
+    def wait_for(self, alarm: int, *states: str, timeout_s: float = WAIT_TIMEOUT_S) -> Row:
         def there() -> Row | None:
             run = self.run(alarm)
             return run if run and run["state"] in states else None
@@ -127,7 +127,9 @@ class Database:
 
     def wait_for_attempt(self, alarm: int, number: int) -> None:
         wait_until(
-            lambda: (self.run(alarm) or {}).get("attempts") == number, f"attempt {number} at alarm {alarm}", PATIENCE_S
+            lambda: (self.run(alarm) or {}).get("attempts") == number,
+            f"attempt {number} at alarm {alarm}",
+            WAIT_TIMEOUT_S,
         )
 
 
@@ -163,7 +165,12 @@ def adapt(database: Database, registry: Registry, alarm: int, **variables: str) 
     """One run by hand, to its end."""
     command = [sys.executable, "-m", "model_registry.adapt", "--alarm", str(alarm), "--model-name", registry.model_name]
     return subprocess.run(
-        command, env=environment(database, **variables), capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        command,
+        env=environment(database, **variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=WAIT_TIMEOUT_S,
     )
 
 
@@ -181,12 +188,12 @@ def adapter(
             yield process.pid
         finally:
             process.terminate()
-            assert process.wait(PATIENCE_S) == 0, log.read_text()
+            assert process.wait(WAIT_TIMEOUT_S) == 0, log.read_text()
 
 
 def run_process(adapter_pid: int) -> psutil.Process:
     """The run that an adapter has started."""
-    children = wait_until(lambda: psutil.Process(adapter_pid).children(), "a run is started", timeout_s=PATIENCE_S)
+    children = wait_until(lambda: psutil.Process(adapter_pid).children(), "a run is started", timeout_s=WAIT_TIMEOUT_S)
     return children[0]
 
 
@@ -207,8 +214,8 @@ def test_two_adapters_and_two_alarms_make_one_run_that_promotes(
     ):
         run = database.wait_for(alarms[0], "promoted", "rejected", "failed")
         # What is left to do would be begun within a second or two.
-        looks = time.monotonic() + 5
-        wait_until(lambda: time.monotonic() > looks, "five more looks", timeout_s=10)
+        alarm_selection = time.monotonic() + 5
+        wait_until(lambda: time.monotonic() > alarm_selection, "five more looks", timeout_s=10)
         for each in (first, second):
             assert psutil.Process(each).memory_info().rss < 80e6
     assert (run["state"], run["attempts"], run["champion_version"]) == ("promoted", 1, "1"), run["reason"]
@@ -234,7 +241,7 @@ def test_two_adapters_and_two_alarms_make_one_run_that_promotes(
 
 def test_nothing_that_the_champion_was_trained_on_is_held_out(registry: Registry, tmp_path: Path) -> None:
     newest = max(registry.versions(), key=lambda version: int(version.version))
-    assert run_of(newest) != run_of(registry.by_number("1")), "the test before this one registers a challenger"
+    assert run_id_of(newest) != run_id_of(registry.by_number("1")), "the test before this one registers a challenger"
     sides = []
     for name, version in (("old", registry.by_number("1")), ("new", newest)):
         (tmp_path / name).mkdir()
@@ -337,7 +344,7 @@ def test_an_alarm_that_is_over_soon_starts_no_training(registry: Registry, datab
             command, env=environment(database, MODEL_REGISTRY_ADAPT_CONFIRM_S="86400"), stderr=output, stdout=output
         )
     try:
-        wait_until(lambda: f"ready; alarm {alarm} must last" in log.read_text(), "the run is ready", PATIENCE_S)
+        wait_until(lambda: f"ready; alarm {alarm} must last" in log.read_text(), "the run is ready", WAIT_TIMEOUT_S)
         database.all("update drift_alarm set ended_at = now(), end_reason = 'over'")
         assert run.wait(60) == 0, log.read_text()
     finally:
@@ -368,7 +375,7 @@ def test_an_object_store_that_is_away_is_waited_for(
         stack.stop("object-store")
         try:
             database.insert_rows(images)
-            wait_until(lambda: (database.run(alarm) or {}).get("reason"), "the run says what is away", PATIENCE_S)
+            wait_until(lambda: (database.run(alarm) or {}).get("reason"), "the run says what is away", WAIT_TIMEOUT_S)
             run = database.run(alarm) or {}
             assert run["reason"].startswith("MLflow could not do it")
             assert run["finished_at"] is None
@@ -394,7 +401,7 @@ def test_a_stop_ends_the_run_and_a_start_goes_on(registry: Registry, database: D
 
 def test_only_one_run_at_a_time(registry: Registry, database: Database) -> None:
     alarm = database.insert_alarm()
-    with closing(psycopg2.connect(database.url)) as other, only_run(other, registry.model_name) as alone:
+    with closing(psycopg2.connect(database.url)) as other, adaptation_lock(other, registry.model_name) as alone:
         assert alone
         answer = adapt(database, registry, alarm)
     assert answer.returncode == 1
@@ -402,7 +409,7 @@ def test_only_one_run_at_a_time(registry: Registry, database: Database) -> None:
     assert database.run(alarm) is None
 
 
-class Looks:
+class AlarmSelection:
     """What an adapter would do next."""
 
     def __init__(self, database: Database, settings: Settings, connection: Connection) -> None:
@@ -410,54 +417,54 @@ class Looks:
         self.champion = Champion("1", None)
 
     def due(self, **changes: float) -> int | None:
-        return due_alarm(self.connection, self.champion, self._settings.model_copy(update=changes))
+        return next_alarm(self.connection, self.champion, self._settings.model_copy(update=changes))
 
     def age(self, table: str, column: str, seconds: float) -> None:
         self.database.all(f"update {table} set {column} = {column} - make_interval(secs => %s)", seconds)
 
 
 @pytest.fixture
-def looks(database: Database) -> Iterator[Looks]:
+def alarm_selection(database: Database) -> Iterator[AlarmSelection]:
     settings = Settings(adapt_confirm_s=15, adapt_cool_down_s=300)
     with closing(psycopg2.connect(database.url)) as connection:
         connection.autocommit = True
-        yield Looks(database, settings, connection)
+        yield AlarmSelection(database, settings, connection)
 
 
-def test_a_run_is_begun_some_seconds_before_its_alarm_is_confirmed(looks: Looks) -> None:
-    assert looks.due() is None
-    alarm = looks.database.insert_alarm()
-    looks.database.insert_alarm("accuracy")
-    assert looks.due(adapt_confirm_s=86400) is None
-    assert looks.due(adapt_confirm_s=0) == alarm, "the oldest"
-    looks.age("drift_alarm", "began_at", 6)
-    assert looks.due() == alarm
-    looks.champion = Champion("2", None)
-    assert looks.due() is None, "it is about another version"
-    looks.champion = Champion("1", None)
-    looks.database.all("update drift_alarm set ended_at = now(), end_reason = 'over'")
-    assert looks.due() is None
+def test_a_run_is_begun_some_seconds_before_its_alarm_is_confirmed(alarm_selection: AlarmSelection) -> None:
+    assert alarm_selection.due() is None
+    alarm = alarm_selection.database.insert_alarm()
+    alarm_selection.database.insert_alarm("accuracy")
+    assert alarm_selection.due(adapt_confirm_s=86400) is None
+    assert alarm_selection.due(adapt_confirm_s=0) == alarm, "the oldest"
+    alarm_selection.age("drift_alarm", "began_at", 6)
+    assert alarm_selection.due() == alarm
+    alarm_selection.champion = Champion("2", None)
+    assert alarm_selection.due() is None, "it is about another version"
+    alarm_selection.champion = Champion("1", None)
+    alarm_selection.database.all("update drift_alarm set ended_at = now(), end_reason = 'over'")
+    assert alarm_selection.due() is None
 
 
-def test_an_alarm_lasts_or_is_over(looks: Looks) -> None:
-    alarm = looks.database.insert_alarm()
-    assert lasts(looks.connection, alarm, 3600) is None
-    assert lasts(looks.connection, alarm, 0) is True
-    looks.database.all("update drift_alarm set ended_at = began_at + interval '10 s', end_reason = 'over'")
-    assert lasts(looks.connection, alarm, 11) is False
-    assert lasts(looks.connection, alarm, 9) is True, "it was confirmed when it ended"
+def test_an_alarm_lasts_or_is_over(alarm_selection: AlarmSelection) -> None:
+    alarm = alarm_selection.database.insert_alarm()
+    assert is_confirmed(alarm_selection.connection, alarm, 3600) is None
+    assert is_confirmed(alarm_selection.connection, alarm, 0) is True
+    alarm_selection.database.all("update drift_alarm set ended_at = began_at + interval '10 s', end_reason = 'over'")
+    assert is_confirmed(alarm_selection.connection, alarm, 11) is False
+    assert is_confirmed(alarm_selection.connection, alarm, 9) is True, "it was confirmed when it ended"
 
 
-def test_the_rows_of_an_alarm_are_looked_at(looks: Looks, images: list[Row]) -> None:
+def test_the_rows_of_an_alarm_are_looked_at(alarm_selection: AlarmSelection, images: list[Row]) -> None:
     alarm = Alarm(1, "1", first_id=11)
-    looks.database.insert_rows(images[:30])
-    looks.database.insert_rows(images[:30], first_id=31)
-    looks.database.insert_rows(images[:7], first_id=61)
-    looks.database.all("update cargo_prediction set dataset = 'monday' where id in (12, 67)")
-    looks.database.all("update cargo_prediction set label = null where id = 13")
-    looks.database.all("update cargo_prediction set target = label where id = any(%s)", [20, 21, 22])
-    looks.database.all("update cargo_prediction set target = label, model_version = '2' where id > 60")
-    there = look_at_rows(looks.connection, alarm, at_most=100)
+    alarm_selection.database.insert_rows(images[:30])
+    alarm_selection.database.insert_rows(images[:30], first_id=31)
+    alarm_selection.database.insert_rows(images[:7], first_id=61)
+    alarm_selection.database.all("update cargo_prediction set dataset = 'monday' where id in (12, 67)")
+    alarm_selection.database.all("update cargo_prediction set label = null where id = 13")
+    alarm_selection.database.all("update cargo_prediction set target = label where id = any(%s)", [20, 21, 22])
+    alarm_selection.database.all("update cargo_prediction set target = label, model_version = '2' where id > 60")
+    there = read_labelled_rows(alarm_selection.connection, alarm, at_most=100)
     paths = [image["image_path"] for image in images[:30]]
     assert [image.image_path for image in there.images] == sorted(paths)
     # Images 12 and 13 do not count in rows 12 and 13: they are new in rows 42 and 43. Rows 44 to 66 show no other.
@@ -465,14 +472,14 @@ def test_the_rows_of_an_alarm_are_looked_at(looks: Looks, images: list[Row]) -> 
     of_version_1 = [*range(14, 61), 11]
     right = sum(images[(row - 1) % 30]["target"] == 0 or row in {20, 21, 22} for row in of_version_1)
     assert there.accuracy == pytest.approx(right / len(of_version_1))
-    few = look_at_rows(looks.connection, alarm, at_most=5)
+    few = read_labelled_rows(alarm_selection.connection, alarm, at_most=5)
     assert [image.image_path for image in few.images] == sorted(paths[place] for place in (10, 13, 14, 15, 16))
 
 
-def test_columns_are_added_to_a_table_that_has_rows(looks: Looks) -> None:
-    database = looks.database
+def test_columns_are_added_to_a_table_that_has_rows(alarm_selection: AlarmSelection) -> None:
+    database = alarm_selection.database
     alarm = database.insert_alarm()
-    Run(looks.connection, alarm).begin("1", "balanced_margin")
+    Run(alarm_selection.connection, alarm).begin("1", "balanced_margin")
     database.all("alter table adaptation drop column steps, drop column wanted")
     database.apply_schema()
     run = database.run(alarm)
@@ -480,55 +487,59 @@ def test_columns_are_added_to_a_table_that_has_rows(looks: Looks) -> None:
     assert (run["steps"], run["wanted"]) == ({}, None)
 
 
-def test_after_a_run_there_is_a_pause_and_never_a_second_one_for_its_alarm(looks: Looks) -> None:
-    alarms = [looks.database.insert_alarm(), looks.database.insert_alarm("accuracy")]
-    looks.age("drift_alarm", "began_at", 6)
-    run = Run(looks.connection, alarms[0])
+def test_after_a_run_there_is_a_pause_and_never_a_second_one_for_its_alarm(alarm_selection: AlarmSelection) -> None:
+    alarms = [alarm_selection.database.insert_alarm(), alarm_selection.database.insert_alarm("accuracy")]
+    alarm_selection.age("drift_alarm", "began_at", 6)
+    run = Run(alarm_selection.connection, alarms[0])
     run.begin("1", "balanced_margin")
     run.finish("rejected", "no better")
     with pytest.raises(UserError, match=f"alarm {alarms[0]} was answered by a run already"):
         run.begin("1", "balanced_margin")
-    assert looks.due() is None
-    looks.age("adaptation", "finished_at", 301)
-    assert looks.due() == alarms[1]
+    assert alarm_selection.due() is None
+    alarm_selection.age("adaptation", "finished_at", 301)
+    assert alarm_selection.due() == alarms[1]
 
 
-def test_after_a_move_of_the_champion_there_is_a_pause(looks: Looks, registry: Registry, stack: Stack) -> None:
-    alarm = looks.database.insert_alarm()
-    looks.age("drift_alarm", "began_at", 6)
-    found = look(stack.mlflow_uri, registry.model_name)
+def test_after_a_move_of_the_champion_there_is_a_pause(
+    alarm_selection: AlarmSelection, registry: Registry, stack: Stack
+) -> None:
+    alarm = alarm_selection.database.insert_alarm()
+    alarm_selection.age("drift_alarm", "began_at", 6)
+    found = find_champion(stack.mlflow_uri, registry.model_name)
     assert found is not None
-    assert found.took_over_at == (history(registry)[-1].when if len(history(registry)) > 1 else None)
-    looks.champion = Champion("1", history(registry)[-1].when)
-    assert looks.due(adapt_cool_down_s=10**6) is None
-    assert looks.due(adapt_cool_down_s=0) == alarm
+    assert found.promoted_at == (history(registry)[-1].when if len(history(registry)) > 1 else None)
+    alarm_selection.champion = Champion("1", history(registry)[-1].when)
+    assert alarm_selection.due(adapt_cool_down_s=10**6) is None
+    assert alarm_selection.due(adapt_cool_down_s=0) == alarm
 
 
-def test_a_run_that_was_cut_off_three_times_is_given_up(looks: Looks) -> None:
-    alarm = looks.database.insert_alarm()
-    run = Run(looks.connection, alarm)
+def test_a_run_that_was_cut_off_three_times_is_given_up(alarm_selection: AlarmSelection) -> None:
+    alarm = alarm_selection.database.insert_alarm()
+    run = Run(alarm_selection.connection, alarm)
     for attempt in range(3):
-        assert attempt == 0 or looks.due() == alarm
+        assert attempt == 0 or alarm_selection.due() == alarm
         run.begin("1", "balanced_margin")
-        run.cut_off("the store is away")
-        looks.age("adaptation", "updated_at", 11)
-    assert looks.due() is None
-    given_up = looks.database.run(alarm) or {}
+        run.record_interruption("the store is away")
+        alarm_selection.age("adaptation", "updated_at", 11)
+    assert alarm_selection.due() is None
+    given_up = alarm_selection.database.run(alarm) or {}
     assert given_up["state"] == "failed"
     assert given_up["reason"].startswith("the run was cut off 3 times (before: the store is away)")
 
 
-def test_a_run_that_lies_still_is_settled_or_tried_again(looks: Looks) -> None:
-    alarm = looks.database.insert_alarm()
-    run = Run(looks.connection, alarm)
+def test_a_run_that_lies_still_is_settled_or_tried_again(alarm_selection: AlarmSelection) -> None:
+    alarm = alarm_selection.database.insert_alarm()
+    run = Run(alarm_selection.connection, alarm)
     run.begin("1", "balanced_margin")
-    assert looks.due() is None, "it was alive a moment ago"
-    looks.age("adaptation", "updated_at", 11)
-    assert looks.due() == alarm, "with no regard to a pause"
+    assert alarm_selection.due() is None, "it was alive a moment ago"
+    alarm_selection.age("adaptation", "updated_at", 11)
+    assert alarm_selection.due() == alarm, "with no regard to a pause"
     run.judging("2")
-    looks.champion = Champion("2", None)
-    assert looks.due() is None
-    assert (looks.database.run(alarm) or {})["state"] == "promoted", "cut off between the move and the note of it"
+    alarm_selection.champion = Champion("2", None)
+    assert alarm_selection.due() is None
+    assert (alarm_selection.database.run(alarm) or {})["state"] == "promoted", (
+        "cut off between the move and the note of it"
+    )
 
 
 def test_the_port_is_the_documented_one() -> None:

@@ -21,10 +21,10 @@ from common.paths import REPOSITORY
 from common.pictures.images import INPUT_SIDE
 from model_registry import load_model_from_registry, promote, reproduce, rollback, save_model_to_registry
 from model_registry.versions.promotion import history, user_and_host
-from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry, connect, run_of
+from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry, connect, run_id_of
 from tests.conftest import Stack
 from tests.integration.model_registry.test_object_store import client as object_store_client
-from tests.patience import PATIENCE_S
+from tests.patience import WAIT_TIMEOUT_S
 
 Answer = subprocess.CompletedProcess[str]
 
@@ -38,7 +38,7 @@ def command(script: str, *arguments: str, **variables: str) -> Answer:
         env=environment | variables,
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=WAIT_TIMEOUT_S,
         check=False,
     )
 
@@ -76,7 +76,7 @@ def run_id(saved: Answer) -> str:
 
 @pytest.fixture(scope="module")
 def registry(stack: Stack, model_name: str, saved: Answer) -> Registry:
-    return connect(stack.mlflow_uri, model_name, timeout_s=PATIENCE_S)
+    return connect(stack.mlflow_uri, model_name, timeout_s=WAIT_TIMEOUT_S)
 
 
 def refusal(script: typer.Typer, *arguments: str) -> str:
@@ -244,7 +244,7 @@ def test_a_rehearsed_version_says_how_it_was_trained(
     )
     assert answer.returncode == 0, answer.stderr
     rehearsed = registry.client.get_model_version(registry.model_name, "2")
-    run, before = (registry.client.get_run(each) for each in (run_of(rehearsed), run_id))
+    run, before = (registry.client.get_run(each) for each in (run_id_of(rehearsed), run_id))
     assert run.data.params["strategy"] == "balanced_margin"
     assert run.data.params["budget"] == "0.1"
     assert before.data.params["strategy"] == "monday"
@@ -257,7 +257,7 @@ def test_a_rehearsed_version_says_how_it_was_trained(
     champion = registry.champion()
     assert champion is not None
     assert champion.run_id == run_id, "only the first version becomes the champion by itself"
-    named = ("--model-name", registry.model_name, "--run-id", run_of(rehearsed))
+    named = ("--model-name", registry.model_name, "--run-id", run_id_of(rehearsed))
     again = CliRunner().invoke(load_model_from_registry.app, named)
     assert again.exit_code == 0, again.exception
     assert repr(run.data.metrics["test_accuracy_tuesday"]) in again.stdout
@@ -342,11 +342,11 @@ def test_a_comparison_is_one_run(registry: Registry, tmp_path: Path) -> None:
 def test_a_version_below_the_minimum_does_not_serve(stack: Stack, saved: Answer, own_images: Path) -> None:
     name = f"registry_test_{uuid.uuid4().hex[:8]}"
     assert "0.5000 is below 0.8" in refusal(save_model_to_registry.app, "--model-name", name)
-    registry = connect(stack.mlflow_uri, name, timeout_s=PATIENCE_S)
+    registry = connect(stack.mlflow_uri, name, timeout_s=WAIT_TIMEOUT_S)
     assert registry.champion() is None
     (version,) = registry.client.search_model_versions(f"name='{name}'")
     message = refusal(load_model_from_registry.app, "--model-name", name, "--alias", CHAMPION)
-    assert run_of(version) in message
+    assert run_id_of(version) in message
 
 
 def test_an_unreadable_image_is_named(saved: Answer, own_images: Path) -> None:

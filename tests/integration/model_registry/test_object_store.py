@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 
 from common.paths import REPOSITORY
 from local_stack.processes.object_store import ACCESS_KEY, SECRET_KEY
-from tests.e2e.containers import Containers, can_be_had, image, lacking
+from tests.e2e.containers import Containers, image, is_available, missing_prerequisite
 
 PORT = 26400
 """Of the containers here: others may run beside them."""
@@ -42,7 +42,7 @@ def endpoint(request: pytest.FixtureRequest) -> Iterator[str]:
         stack.wait_ready("object-store")
         yield stack.s3_endpoint
         return
-    if (why := lacking()) or not can_be_had(why := image(f"object-store-{request.param}")):
+    if (why := missing_prerequisite()) or not is_available(why := image(f"object-store-{request.param}")):
         pytest.skip(f"no container of this store can be started here: {why}")
     store = Containers(
         REPOSITORY / "model_registry" / "docker-compose.yaml",

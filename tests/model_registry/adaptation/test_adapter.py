@@ -16,7 +16,7 @@ def test_it_says_what_is_missing_and_looks_on() -> None:
     stop.set()  # Nothing pauses.
     settings = Settings(target_database_url=f"postgresql://u:p@{NOWHERE}/d", tracking_uri=f"http://{NOWHERE}")
     adapter = Adapter(settings, "sk_model", health, stop)
-    adapter.turn()
+    adapter.run_once()
     ready, detail = health.ready()
     assert not ready
     assert "127.0.0.1:9/d cannot be reached" in detail["missing"]["database"]

@@ -12,17 +12,17 @@ import pytest
 
 from common.cli import UserError
 from model_registry.adaptation import challenge
-from model_registry.adaptation.challenge import Champion, chosen_recipe, judge_challenger, read_champion
+from model_registry.adaptation.challenge import Champion, chosen_recipe, evaluate_challenger, read_champion
 from model_registry.adaptation.gate import Verdict
-from model_registry.adaptation.measuring import Measured
+from model_registry.adaptation.measuring import MeasuredModel
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import ManifestRow
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.head import export, fit_head
 from model_registry.training.rehearsal import Recipe
-from model_registry.training.training import Trained
+from model_registry.training.training import TrainedModel
 
 TARGETS = np.array([0, 1, 0, 1])
 
@@ -59,13 +59,13 @@ def judged() -> Verdict:
     right = Evaluation(TARGETS, np.eye(2, dtype=np.float32)[TARGETS])
     days = ("monday", "tuesday")
     rows = [ManifestRow(day, f"c/{n}", int(t), "test", "") for day in days for n, t in enumerate(TARGETS)]
-    trained = Trained(onnx.ModelProto(), ["a", "b"], rows, right, right, Recipe(), None, "")
+    trained = TrainedModel(onnx.ModelProto(), ["a", "b"], rows, right, right, Recipe(), None, "")
     measured = MagicMock(
         batch_ms=80.0, **{"answers.side_effect": lambda rows: np.array([1 - row.target for row in rows])}
     )
     champion = Champion("1", measured, rows, 0, None)
     embeddings = MagicMock(counts={"streamed": 4})
-    return judge_challenger(MagicMock(), champion, MagicMock(), trained, Settings(), embeddings)
+    return evaluate_challenger(MagicMock(), champion, MagicMock(), trained, Settings(), embeddings)
 
 
 def test_both_answer_for_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def graph(backbone: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def test_a_batch_is_timed(graph: onnx.ModelProto, tmp_path: Path) -> None:
-    assert 1 < Measured(graph, tmp_path, MagicMock()).batch_ms < 5000
+    assert 1 < MeasuredModel(graph, tmp_path, MagicMock()).batch_ms < 5000
 
 
 def test_embeddings_serve_as_well_as_pictures(
@@ -95,20 +95,23 @@ def test_embeddings_serve_as_well_as_pictures(
 ) -> None:
     rows = [ManifestRow("monday", f"{green}.png", 0, "test", "") for green in range(0, 250, 50)]
     files = [save_image(f"monday/{row.image_path}", (200, int(row.image_path[:-4]), 0)) for row in rows]
-    embeddings = Embeddings(tmp_path / "cache.sqlite", content_hash)
+    embeddings = EmbeddingSource(tmp_path / "cache.sqlite", content_hash)
     model = export(backbone, fit_head(embeddings.of(files), [0, 0, 1, 1, 2]), ["a", "b", "c"])
     older = onnx.ModelProto()
     older.CopyFrom(model)
     onnx.helper.set_model_props(older, {"classes": "[]"})
     unasked = MagicMock()
-    answers = [Measured(model, tmp_path, embeddings).answers(rows), Measured(older, tmp_path, unasked).answers(rows)]
+    answers = [
+        MeasuredModel(model, tmp_path, embeddings).predictions(rows),
+        MeasuredModel(older, tmp_path, unasked).predictions(rows),
+    ]
     assert [each.tolist() for each in answers] == [[0, 0, 1, 1, 2]] * 2
     unasked.of.assert_not_called()
 
 
 def test_a_champion_says_how_good_it_was(backbone: onnx.ModelProto) -> None:
     model = onnx.ModelProto()
-    champion = Champion("1", Measured(model, Path(), MagicMock()), [], 0, None)
+    champion = Champion("1", MeasuredModel(model, Path(), MagicMock()), [], 0, None)
     assert champion.reference_accuracy is None
     onnx.helper.set_model_props(model, {"drift_reference": json.dumps({"accuracy": 0.75})})
     assert champion.reference_accuracy == 0.75
@@ -117,12 +120,12 @@ def test_a_champion_says_how_good_it_was(backbone: onnx.ModelProto) -> None:
 def test_an_image_is_asked_for_once(graph: onnx.ModelProto, save_image: Callable[..., Path], tmp_path: Path) -> None:
     rows = [ManifestRow(day, f"{day[0]}.png", 0, "test", day) for day in ("monday", "tuesday")]
     files = [save_image(f"{row.dataset}/{row.image_path}", (200, 10 * len(row.dataset), 0)) for row in rows]
-    measured = Measured(graph, tmp_path, MagicMock())
-    first = measured.answers(rows[:1])
-    both = measured.answers(rows)
+    measured = MeasuredModel(graph, tmp_path, MagicMock())
+    first = measured.predictions(rows[:1])
+    both = measured.predictions(rows)
     for file in files:
         file.unlink()
     assert both[0] == first[0]
-    np.testing.assert_array_equal(measured.answers(rows[::-1]), both[::-1])
+    np.testing.assert_array_equal(measured.predictions(rows[::-1]), both[::-1])
     champion = Champion("1", measured, rows, 0, None)
     assert champion.measure_early(tmp_path) == measured.batch_ms, "images that are gone are left out"

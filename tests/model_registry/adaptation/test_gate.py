@@ -8,22 +8,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_registry.adaptation.gate import Answers, Latency, Limits, Verdict, judge, resampled
+from model_registry.adaptation.gate import (
+    Latency,
+    Limits,
+    PairedPredictions,
+    Verdict,
+    bootstrap_lower_bound,
+    evaluate_gate,
+)
 
 LIMITS = Limits(gain=0.02, day_loss=0.025, class_loss=0.05, latency_ms=300)
 FAST = Latency(90, 90)
 CLASSES = ("blue", "red")
 
 
-def answers(champion: str, challenger: str, targets: str | None = None) -> Answers:
+def answers(champion: str, challenger: str, targets: str | None = None) -> PairedPredictions:
     """A digit an image: 1 where the model is right. Classes take turns unless `targets` has them."""
     truth = np.array([int(digit) for digit in targets] if targets else np.arange(len(champion)) % 2)
     said = [np.where([digit == "1" for digit in text], truth, 1 - truth) for text in (champion, challenger)]
-    return Answers(truth, *said)
+    return PairedPredictions(truth, *said)
 
 
-def verdict(monday: Answers, tuesday: Answers, latency: Latency = FAST, limits: Limits = LIMITS) -> Verdict:
-    return judge({"monday": monday, "tuesday": tuesday}, "tuesday", CLASSES, latency, limits)
+def verdict(
+    monday: PairedPredictions, tuesday: PairedPredictions, latency: Latency = FAST, limits: Limits = LIMITS
+) -> Verdict:
+    return evaluate_gate({"monday": monday, "tuesday": tuesday}, "tuesday", CLASSES, latency, limits)
 
 
 SAME = answers("1" * 200, "1" * 200)
@@ -78,7 +87,7 @@ def test_a_class_may_not_pay_for_the_others() -> None:
 def test_one_picture_of_a_small_class_is_chance() -> None:
     classes = "0" * 190 + "1" * 10
     one = answers("0" * 50 + "1" * 150, "1" * 199 + "0", classes)
-    alone = judge({"tuesday": one}, "tuesday", CLASSES, FAST, LIMITS)
+    alone = evaluate_gate({"tuesday": one}, "tuesday", CLASSES, FAST, LIMITS)
     assert alone.figures["classes"]["red"]["loss"] == 0.1
     assert alone.passed
 
@@ -97,7 +106,7 @@ def test_every_broken_rule_is_named() -> None:
 
 def test_a_day_without_images_proves_nothing() -> None:
     assert verdict(SAME, answers("", "")).reasons == ["tuesday: no held-out image to judge on"]
-    assert judge({"monday": SAME}, "tuesday", CLASSES, FAST, LIMITS).reasons == [
+    assert evaluate_gate({"monday": SAME}, "tuesday", CLASSES, FAST, LIMITS).reasons == [
         "tuesday: no held-out image to judge on"
     ]
 
@@ -105,12 +114,12 @@ def test_a_day_without_images_proves_nothing() -> None:
 days = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60)
 
 
-def made_of(pairs: list[tuple[bool, bool]]) -> Answers:
+def made_of(pairs: list[tuple[bool, bool]]) -> PairedPredictions:
     return answers(*("".join(str(int(pair[side])) for pair in pairs) for side in (0, 1)))
 
 
-def swapped(day: Answers) -> Answers:
-    return Answers(day.targets, day.challenger, day.champion)
+def swapped(day: PairedPredictions) -> PairedPredictions:
+    return PairedPredictions(day.targets, day.challenger, day.champion)
 
 
 @given(days, days)
@@ -147,11 +156,11 @@ def test_one_more_right_answer_never_hurts(
 @given(st.integers(0, 2**32 - 1))
 def test_a_model_that_is_right_everywhere_passes_whatever_the_seed(seed: int) -> None:
     perfect = {"tuesday": answers("10" * 50, "1" * 100)}
-    assert judge(perfect, "tuesday", CLASSES, FAST, LIMITS, seed).passed
+    assert evaluate_gate(perfect, "tuesday", CLASSES, FAST, LIMITS, seed).passed
 
 
 def test_the_same_seed_gives_the_same_percentile() -> None:
     differences = BETTER.differences()
-    assert resampled(differences, 1) == resampled(differences, 1)
-    assert resampled(np.ones(7, dtype=np.int64), 3) == 1
-    assert resampled(np.zeros(7, dtype=np.int64), 3) == 0
+    assert bootstrap_lower_bound(differences, 1) == bootstrap_lower_bound(differences, 1)
+    assert bootstrap_lower_bound(np.ones(7, dtype=np.int64), 3) == 1
+    assert bootstrap_lower_bound(np.zeros(7, dtype=np.int64), 3) == 0

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from common.cli import UserError
 from model_registry import compare_strategies
-from model_registry.comparison.experiment import Contender, Measurement, contenders, measure
+from model_registry.comparison.experiment import Measurement, StrategyConfig, measure, strategy_configs
 from model_registry.comparison.page import markdown
 from model_registry.comparison.paired_images import PairedImages
 from model_registry.comparison.report import Comparison
 from model_registry.comparison.statistics import corrected_t, differences, holm, interval, signed_rank, summarise
 from model_registry.data.dataset import LabelledImage
-from model_registry.strategies import BASELINE, STRATEGIES, OldRows, Strategy
+from model_registry.strategies import BASELINE, STRATEGIES, RehearsalPool, Strategy
 from model_registry.strategies.protocol import Indices
 
 SPLITS = 8
@@ -47,25 +47,25 @@ def measured(data: PairedImages, splits: int = SPLITS) -> list[Measurement]:
 
 def measurement(strategy: str, split: int, monday: float, tuesday: float) -> Measurement:
     budget = 0.2 if STRATEGIES[strategy].budgeted else None
-    return Measurement(Contender(strategy, budget), split, 10, monday, tuesday, (monday,) * 2, (tuesday,) * 2)
+    return Measurement(StrategyConfig(strategy, budget), split, 10, monday, tuesday, (monday,) * 2, (tuesday,) * 2)
 
 
 class OneRow(Strategy):
     """Saves its budget."""
 
-    def choose(self, old: OldRows, count: int, rng: np.random.Generator) -> Indices:
+    def choose(self, old: RehearsalPool, count: int, rng: np.random.Generator) -> Indices:
         return np.zeros(1, dtype=np.intp)
 
 
 def test_every_strategy_is_measured_at_every_budget() -> None:
-    found = contenders([0.1, 0.2])
+    found = strategy_configs([0.1, 0.2])
     budgeted = [name for name, strategy in STRATEGIES.items() if strategy.budgeted]
     assert len(found) == len(set(found)) == len(STRATEGIES) + len(budgeted)
 
 
 def test_both_days_are_learnt_only_by_who_sees_both(two_days: PairedImages) -> None:
     """Labels belong to their rows in what every strategy trains on: else none would be right."""
-    figures = {each.contender.strategy: each for each in summarise(measured(two_days, splits=3))}
+    figures = {each.config.strategy: each for each in summarise(measured(two_days, splits=3))}
     assert figures["monday"].monday.mean > 0.95
     assert figures["monday"].tuesday.mean < 0.5
     assert figures["tuesday"].tuesday.mean > 0.95
@@ -90,8 +90,8 @@ def test_a_worse_strategy_is_found_worse(two_days: PairedImages, monkeypatch: py
     comparison = Comparison.of("test", two_days, measured(two_days))
     (difference,) = comparison.differences
     assert difference.difference.high < -0.05
-    assert difference.p_these < 0.01
-    assert difference.p_others < 0.05
+    assert difference.p_same_images < 0.01
+    assert difference.p_new_images < 0.05
     (sentence,) = comparison.verdict()
     assert sentence.startswith("At a budget of 20% these differ from random: one_row (-")
     assert "on these images only" not in sentence
@@ -112,7 +112,7 @@ def test_pairs_are_matched_by_split_not_by_order() -> None:
     rows += [measurement("herding", split, 0.52 + split / 100, 0.5) for split in reversed(range(8))]
     (difference,) = differences([*rows, measurement("monday", 0, 0.5, 0.5)])
     assert difference.difference.low == pytest.approx(difference.difference.high) == pytest.approx(0.01)
-    assert difference.p_these == pytest.approx(2 / 2**8)
+    assert difference.p_same_images == pytest.approx(2 / 2**8)
 
 
 def test_a_gain_on_these_images_need_not_hold_for_others(two_days: PairedImages) -> None:
@@ -121,7 +121,7 @@ def test_a_gain_on_these_images_need_not_hold_for_others(two_days: PairedImages)
     rows += [measurement("herding", split, 0.5 + gain, 0.5 + gain) for split, gain in enumerate(gains)]
     comparison = Comparison.of("test", two_days, [*rows, measurement("monday", 0, 0.5, 0.5)])
     (difference,) = comparison.differences
-    assert difference.p_these < 0.05 < difference.p_others
+    assert difference.p_same_images < 0.05 < difference.p_new_images
     assert comparison.verdict() == [
         "At a budget of 20% these differ from random: herding (+1.4 points, on these images only)."
     ]
@@ -174,13 +174,13 @@ def test_the_command_writes_page_chart_and_numbers(tmp_path: Path, monkeypatch: 
     assert answer.exit_code == 0, answer.exception
     text = page.read_text()
     assert text.startswith("# Rehearsal strategies compared: two colours")
-    assert all(f"| {each.name} |" in text for each in contenders([0.5]))
+    assert all(f"| {each.name} |" in text for each in strategy_configs([0.5]))
     assert str(tmp_path) not in text
     with Image.open(page.with_suffix(".png")) as picture:
         assert picture.width > 500
     with page.with_suffix(".csv").open() as file:
         lines = list(csv.DictReader(file))
-    assert len(lines) == 2 * len(contenders([0.5]))
+    assert len(lines) == 2 * len(strategy_configs([0.5]))
     assert set(lines[0]) == {
         *("split", "strategy", "budget", "rehearsed", "monday", "tuesday"),
         *(f"{day}_recall_{name}" for day in ("monday", "tuesday") for name in ("green", "red")),

@@ -8,47 +8,47 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 
-from model_registry.strategies import BASELINE, STRATEGIES, OldRows, select
-from model_registry.strategies.herding import herd
+from model_registry.strategies import BASELINE, STRATEGIES, RehearsalPool, select
+from model_registry.strategies.herding import herding_order
 
 BUDGETED = [name for name, strategy in STRATEGIES.items() if strategy.budgeted]
 PAIRS = ["cp_l1norm", "cp_l2norm", "cp_cosine"]
 
 
-def rows(points: list[list[float]], labels: list[int], margins: list[float] | None = None) -> OldRows:
-    return OldRows(
+def rows(points: list[list[float]], labels: list[int], margins: list[float] | None = None) -> RehearsalPool:
+    return RehearsalPool(
         np.array(points, dtype=np.float32),
         np.array(labels, dtype=np.int64),
         np.array(margins or [0.0] * len(labels), dtype=np.float32),
     )
 
 
-def chosen(name: str, old: OldRows, budget: float, seed: int = 0) -> list[int]:
+def chosen(name: str, old: RehearsalPool, budget: float, seed: int = 0) -> list[int]:
     return [int(row) for row in select(STRATEGIES[name], old, budget, np.random.default_rng(seed))]
 
 
-def random_rows(classes: int = 3, each: int = 10) -> OldRows:
+def random_rows(classes: int = 3, each: int = 10) -> RehearsalPool:
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(classes), each)
-    return OldRows(
+    return RehearsalPool(
         rng.normal(size=(len(labels), 4)).astype(np.float32), labels, rng.random(len(labels), dtype=np.float32)
     )
 
 
 @st.composite
-def any_rows(draw: st.DrawFn) -> OldRows:
+def any_rows(draw: st.DrawFn) -> RehearsalPool:
     """Up to 40 rows of up to 4 classes, with equal embeddings and rows of zeros among them."""
     count = draw(st.integers(1, 40))
     values = st.integers(-3, 3).map(float)
     points = draw(numpy_strategies.arrays(np.float32, (count, 3), elements=values))
     labels = draw(numpy_strategies.arrays(np.int64, count, elements=st.integers(0, 3)))
     margins = draw(numpy_strategies.arrays(np.float32, count, elements=values))
-    return OldRows(points, labels, margins)
+    return RehearsalPool(points, labels, margins)
 
 
 @pytest.mark.parametrize("name", BUDGETED)
 @given(old=any_rows(), budget=st.floats(0, 2), seed=st.integers(0, 99))
-def test_the_budget_is_kept_and_the_choice_repeatable(name: str, old: OldRows, budget: float, seed: int) -> None:
+def test_the_budget_is_kept_and_the_choice_repeatable(name: str, old: RehearsalPool, budget: float, seed: int) -> None:
     before = old.embeddings.copy(), old.labels.copy(), old.margins.copy()
     choice = chosen(name, old, budget, seed)
     assert len(choice) == min(round(budget * len(old.labels)), len(old.labels))
@@ -121,11 +121,11 @@ def test_herding_follows_the_mean() -> None:
     # On the unit circle; the mean points to 0°, so 0° comes first, then the pair around it in turn.
     angles = np.radians([-60, -10, 0, 10, 60])
     circle = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
-    assert herd(circle, 1).tolist() == [2]
+    assert herding_order(circle, 1).tolist() == [2]
     # The mean of those chosen comes much closer to the mean of all than that of as many drawn by lot.
     points = np.random.default_rng(0).normal([3, 0, 0], 1, (200, 3)).astype(np.float32)
     unit = points / np.linalg.norm(points, axis=1, keepdims=True)
-    herded = np.linalg.norm(unit[herd(points, 20)].mean(axis=0) - unit.mean(axis=0))
+    herded = np.linalg.norm(unit[herding_order(points, 20)].mean(axis=0) - unit.mean(axis=0))
     drawn = [
         np.linalg.norm(
             unit[np.random.default_rng(seed).choice(200, 20, replace=False)].mean(axis=0) - unit.mean(axis=0)
@@ -139,7 +139,7 @@ def test_herding_by_hand() -> None:
     # Unit vectors at 0°, 90° and 30°. Their mean is (0.622, 0.5). Nearest is 30°. Then 30° with 0° has the mean
     # (0.933, 0.25), at distance 0.40, and 30° with 90° has (0.433, 0.75), at 0.31: 90° is next.
     points = np.array([[2.0, 0.0], [0.0, 5.0], [np.sqrt(3), 1.0]], dtype=np.float32)
-    assert herd(points, 3).tolist() == [2, 1, 0]
+    assert herding_order(points, 3).tolist() == [2, 1, 0]
 
 
 def test_k_centre_takes_the_farthest_next() -> None:

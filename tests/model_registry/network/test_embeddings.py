@@ -12,7 +12,7 @@ from model_registry.data.content import content_hash
 from model_registry.network import embeddings
 from model_registry.network.backbone import pretrained_backbone
 from model_registry.network.embedding_cache import EmbeddingCache
-from model_registry.network.embeddings import Embeddings, read_image
+from model_registry.network.embeddings import EmbeddingSource, read_image
 
 Save = Callable[..., Path]
 
@@ -32,7 +32,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_embeddings_come_in_order_and_match_the_network(save_image: Save, cache: Path) -> None:
     files = [save_image("red.png"), save_image("blue.png", (10, 20, 250)), save_image("red.png")]
-    found = Embeddings(cache, content_hash).of(files)
+    found = EmbeddingSource(cache, content_hash).of(files)
     assert found.shape == (3, 1280)
     assert found.dtype == np.dtype(np.float32)
     np.testing.assert_array_equal(found, as_stored(found))
@@ -44,39 +44,43 @@ def test_embeddings_come_in_order_and_match_the_network(save_image: Save, cache:
 
 
 def test_nothing_gives_an_empty_matrix(cache: Path) -> None:
-    assert Embeddings(cache, content_hash).of([]).shape == (0, 1280)
+    assert EmbeddingSource(cache, content_hash).of([]).shape == (0, 1280)
 
 
 def test_known_content_is_not_computed_again(
     save_image: Save, cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    first = Embeddings(cache, content_hash).of([save_image("one.png")])
+    first = EmbeddingSource(cache, content_hash).of([save_image("one.png")])
     request.getfixturevalue("no_network")
-    np.testing.assert_array_equal(Embeddings(cache, content_hash).of([save_image("elsewhere/other_name.png")]), first)
+    np.testing.assert_array_equal(
+        EmbeddingSource(cache, content_hash).of([save_image("elsewhere/other_name.png")]), first
+    )
     with pytest.raises(AssertionError, match="computed again"):
-        Embeddings(cache, content_hash).of([save_image("two.png", (0, 0, 0))])
+        EmbeddingSource(cache, content_hash).of([save_image("two.png", (0, 0, 0))])
     monkeypatch.setattr(embeddings, "embedding_method", lambda: "another network")
     with pytest.raises(AssertionError, match="computed again"):
-        Embeddings(cache, content_hash).of([save_image("elsewhere/other_name.png")])
+        EmbeddingSource(cache, content_hash).of([save_image("elsewhere/other_name.png")])
 
 
 def test_each_is_taken_from_where_it_was_seen_first(save_image: Save, cache: Path) -> None:
     streamed, cached, computed = (save_image(f"{red}.png", (red, 0, 0)) for red in (50, 100, 150))
-    Embeddings(cache, content_hash).of([cached])
-    known = Embeddings(cache, content_hash)
+    EmbeddingSource(cache, content_hash).of([cached])
+    known = EmbeddingSource(cache, content_hash)
     known.add_streamed({streamed: (known.content_hash(streamed), np.full(1280, 3, dtype=np.float32))})
     found = known.of([computed, streamed, cached, streamed])
     assert found[1].tolist() == [3] * 1280
     assert known.counts == {"streamed": 1, "cached": 1, "computed": 1}
     np.testing.assert_array_equal(known.of([cached, streamed, computed]), found[[2, 1, 0]])
-    assert known.told() == "embeddings: 1 from the stream, 1 from the cache, 1 computed", "each is counted once"
+    assert known.describe_counts() == "embeddings: 1 from the stream, 1 from the cache, 1 computed", (
+        "each is counted once"
+    )
 
 
 def test_a_file_that_is_not_what_streamed_is_told_and_embedded_anew(
     save_image: Save, cache: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     file, same = save_image("changed.png"), save_image("same.png", (1, 2, 3))
-    known = Embeddings(cache, content_hash)
+    known = EmbeddingSource(cache, content_hash)
     wrong = np.full(1280, 3, dtype=np.float32)
     known.add_streamed({file: ("0" * 64, wrong), same: (known.content_hash(same), wrong)})
     assert [record.getMessage() for record in caplog.records] == [
@@ -91,13 +95,13 @@ def test_unreadable_images_are_named(save_image: Save, tmp_path: Path, cache: Pa
     damaged.write_bytes(save_image("good.png").read_bytes()[:60])
     for file in (damaged, tmp_path / "absent.png"):
         with pytest.raises(UserError, match=file.name):
-            Embeddings(cache, content_hash).of([save_image("good.png"), file])
+            EmbeddingSource(cache, content_hash).of([save_image("good.png"), file])
 
 
 def test_a_damaged_cache_is_named(cache: Path) -> None:
     cache.write_text("no database, but long enough to be taken for one " * 20)
     with pytest.raises(UserError, match="Delete the file"):
-        Embeddings(cache, content_hash)
+        EmbeddingSource(cache, content_hash)
 
 
 WRITER = """

@@ -11,7 +11,7 @@ import common.pictures.embeddings
 from common.pictures.embeddings import as_stored
 from model_registry.network.embeddings import cpu_session, embedding_method
 from model_registry.training.evaluation import CLOSE
-from model_registry.training.head import answers_embeddings, classes_of, export, fit_head, head_probabilities, metadata
+from model_registry.training.head import classes_of, export, fit_head, head_probabilities, metadata, supports_embeddings
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
@@ -50,13 +50,13 @@ def test_a_graph_says_what_makes_its_embeddings(backbone: onnx.ModelProto) -> No
     }
     # A service that runs the graph knows no more than this.
     assert common.pictures.embeddings.embedding_method(said["backbone"], said["precision"]) == embedding_method()
-    assert answers_embeddings(model)
+    assert supports_embeddings(model)
     other = onnx.ModelProto()
     other.CopyFrom(model)
     onnx.helper.set_model_props(other, {"classes": "[]", "embedding": json.dumps(said | {"precision": "int8"})})
-    assert not answers_embeddings(other)
+    assert not supports_embeddings(other)
     onnx.helper.set_model_props(other, {"classes": "[]"})
-    assert not answers_embeddings(other), "a graph from before they said so"
+    assert not supports_embeddings(other), "a graph from before they said so"
 
 
 def test_export_leaves_the_backbone_alone(backbone: onnx.ModelProto) -> None:

@@ -14,22 +14,29 @@ from PIL import Image
 from common.cli import UserError
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import LabelledImage, ManifestRow
-from model_registry.network.embeddings import Embeddings, read_image
+from model_registry.network.embeddings import EmbeddingSource, read_image
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.evaluation import CLOSE, Evaluation
 from model_registry.training.rehearsal import Recipe
-from model_registry.training.training import Trained, evaluate_rows, held_out_rows, require_accuracy, train, train_rows
+from model_registry.training.training import (
+    TrainedModel,
+    evaluate_rows,
+    held_out_rows,
+    require_accuracy,
+    train,
+    train_rows,
+)
 
 
 def evaluation(targets: npt.NDArray[np.int64], predictions: npt.NDArray[np.int64]) -> Evaluation:
     return Evaluation(targets, np.eye(len(targets), dtype=np.float32)[predictions])
 
 
-def trained(classes: list[str], drifted: Evaluation | None = None) -> Trained:
+def trained(classes: list[str], drifted: Evaluation | None = None) -> TrainedModel:
     targets = np.arange(len(classes))
     rows = [ManifestRow("monday", f"{name}/1.jpg", target, "test", "0" * 64) for target, name in enumerate(classes)]
-    return Trained(onnx.ModelProto(), classes, rows, evaluation(targets, targets), drifted, Recipe(), None, "abc")
+    return TrainedModel(onnx.ModelProto(), classes, rows, evaluation(targets, targets), drifted, Recipe(), None, "abc")
 
 
 def test_any_folder_name_makes_a_metric_of_its_own() -> None:
@@ -84,15 +91,15 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
     return rows
 
 
-def embeddings() -> Embeddings:
-    return Embeddings(Settings().embedding_cache, content_hash)
+def embeddings() -> EmbeddingSource:
+    return EmbeddingSource(Settings().embedding_cache, content_hash)
 
 
-def trained_with(strategy: str, budget: float = 0.25, seed: int = 1) -> Trained:
+def trained_with(strategy: str, budget: float = 0.25, seed: int = 1) -> TrainedModel:
     return train(MagicMock(), Settings(wait_timeout_s=1), Recipe(seed, strategy, budget), embeddings())
 
 
-def paths(trained: Trained, dataset: str, side: Literal["train", "test", "unused"]) -> set[str]:
+def paths(trained: TrainedModel, dataset: str, side: Literal["train", "test", "unused"]) -> set[str]:
     return {row.image_path for row in trained.manifest if (row.dataset, row.split) == (dataset, side)}
 
 

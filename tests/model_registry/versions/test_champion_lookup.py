@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from model_registry.versions.champion_lookup import Champion, RegistryAway, look
+from model_registry.versions.champion_lookup import Champion, RegistryUnavailable, find_champion
 
 
 class Registry(HTTPServer):
@@ -42,7 +42,7 @@ def registry() -> Iterator[Registry]:
 
 
 def ask(registry: Registry) -> Champion | None:
-    return look(f"http://127.0.0.1:{registry.server_port}", "sk_model")
+    return find_champion(f"http://127.0.0.1:{registry.server_port}", "sk_model")
 
 
 def test_the_version_behind_the_alias(registry: Registry) -> None:
@@ -79,13 +79,13 @@ def test_no_such_model_or_alias(registry: Registry, status: int) -> None:
 def test_trouble_is_no_reason_to_train(registry: Registry) -> None:
     """403 from a server that does not let us in, 500 from one whose database is away, or something else answering."""
     for registry.status in (403, 500):
-        with pytest.raises(RegistryAway, match=str(registry.status)):
+        with pytest.raises(RegistryUnavailable, match=str(registry.status)):
             ask(registry)
     registry.status, registry.body = 200, ["not MLflow"]
-    with pytest.raises(RegistryAway):
+    with pytest.raises(RegistryUnavailable):
         ask(registry)
 
 
 def test_nobody_there() -> None:
-    with pytest.raises(RegistryAway):
-        look("http://127.0.0.1:9", "sk_model")
+    with pytest.raises(RegistryUnavailable):
+        find_champion("http://127.0.0.1:9", "sk_model")

@@ -22,7 +22,7 @@ WRITES = 4
 """Of a promotion that has a champion to replace."""
 
 
-class CutOff(Exception):
+class InterruptedRun(Exception):
     """The process ends here."""
 
 
@@ -61,7 +61,7 @@ class InMemory:
 
     def _write(self, change: Callable[[], Any]) -> None:
         if self.allowed == 0:
-            raise CutOff
+            raise InterruptedRun
         self.allowed -= 1
         change()
 
@@ -137,7 +137,7 @@ def test_cut_off_anywhere_some_champion_serves_and_the_history_is_true(
         promote(registry, version, "ann", "before")
     before = dict(server.aliases)
     server.allowed = writes
-    with pytest.raises(CutOff):
+    with pytest.raises(InterruptedRun):
         promote(registry, target, "ann", "move")
     champion = server.aliases[CHAMPION]
     assert champion in {before[CHAMPION], target}
@@ -158,7 +158,7 @@ def test_a_rollback_after_a_cut_off_goes_to_the_version_that_served_before(
     promote(registry, "1", "ann", "first")
     promote(registry, "2", "ann", "second")
     server.allowed = writes
-    with pytest.raises(CutOff):
+    with pytest.raises(InterruptedRun):
         promote(registry, "3", "ann", "third")
     reached = server.aliases[CHAMPION] == "3"
     server.allowed = 1000
@@ -169,7 +169,7 @@ def test_a_rollback_after_a_cut_off_goes_to_the_version_that_served_before(
 def test_cut_off_before_there_was_a_previous_one_there_is_still_none(server: InMemory, registry: Registry) -> None:
     promote(registry, "1", "ann", "first")
     server.allowed = 2
-    with pytest.raises(CutOff):
+    with pytest.raises(InterruptedRun):
         promote(registry, "2", "ann", "second")
     server.allowed = 1000
     with pytest.raises(UserError, match="no previous champion"):
@@ -193,7 +193,7 @@ def test_any_row_of_moves_and_cut_offs_is_told_as_it_was(steps: list[tuple[str, 
                 rollback(registry, "ann", "back")
             else:
                 promote(registry, step, "ann", "on")
-        except (CutOff, UserError):
+        except (InterruptedRun, UserError):
             pass
         champion = server.aliases.get(CHAMPION)
         assert champion or champions == [None], "once there is a champion there always is one"

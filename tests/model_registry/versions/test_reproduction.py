@@ -15,11 +15,11 @@ from PIL import Image
 from common.cli import UserError
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import LabelledImage, ManifestRow
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.rehearsal import Recipe
-from model_registry.training.training import Trained, train_rows
+from model_registry.training.training import TrainedModel, train_rows
 from model_registry.versions.registry import Registry
 from model_registry.versions.reproduction import Reproduction, compare_answers, compare_metrics, reproduce
 
@@ -33,12 +33,12 @@ VERSION = cast("Any", SimpleNamespace(version="2", run_id="run", name="model"))
 class Record(Registry):
     """A registry with one version, as if `trained` had been registered."""
 
-    trained: Trained
+    trained: TrainedModel
     parameters: dict[str, str]
     metrics: dict[str, float]
 
     @classmethod
-    def of(cls, trained: Trained) -> "Record":
+    def of(cls, trained: TrainedModel) -> "Record":
         record = cls(cast("Any", SimpleNamespace()), "model")
         vars(record).update(
             trained=trained,
@@ -75,7 +75,7 @@ def settings(root: Path) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def trained(settings: Settings) -> Trained:
+def trained(settings: Settings) -> TrainedModel:
     """As an adaptation makes it: some of tuesday's rows, and a split that is another model's and not the seed's."""
     rows = [LabelledImage(f"{name}/{n}.png", target) for target, name in enumerate(CLASSES) for n in range(IMAGES)]
     known = [
@@ -83,7 +83,7 @@ def trained(settings: Settings) -> Trained:
         for row in rows
     ]
     recipe = Recipe(4, "balanced_random", 0.3)
-    embeddings = Embeddings(settings.embedding_cache, content_hash)
+    embeddings = EmbeddingSource(settings.embedding_cache, content_hash)
     trained = train_rows(rows, [row for row in rows if "1" not in row.image_path], settings, recipe, embeddings, known)
     assert [row.image_path for row in trained.manifest if row.split == "test" and row.dataset == "monday"] == [
         f"{name}/7.png" for name in CLASSES
@@ -92,7 +92,7 @@ def trained(settings: Settings) -> Trained:
 
 
 @pytest.fixture
-def record(trained: Trained) -> Record:
+def record(trained: TrainedModel) -> Record:
     return Record.of(trained)
 
 
@@ -143,7 +143,7 @@ def test_another_choice_of_the_strategy_is_said(
 )
 def test_what_differs_is_named(
     record: Record,
-    trained: Trained,
+    trained: TrainedModel,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
     change: Callable[[Record], object],
@@ -157,7 +157,7 @@ def test_what_differs_is_named(
     assert says in failing(result)[what]
 
 
-def test_another_graph_is_noticed(trained: Trained, root: Path) -> None:
+def test_another_graph_is_noticed(trained: TrainedModel, root: Path) -> None:
     other = onnx.ModelProto()
     other.CopyFrom(trained.model)
     biases = next(each for each in other.graph.initializer if each.name == "head.biases")
@@ -169,11 +169,11 @@ def test_another_graph_is_noticed(trained: Trained, root: Path) -> None:
     assert not probabilities.agrees
 
 
-def test_only_nearly_equal_classes_excuse_another_figure(trained: Trained) -> None:
+def test_only_nearly_equal_classes_excuse_another_figure(trained: TrainedModel) -> None:
     """Of ten images of two classes nine are right; of the tenth both classes are nearly equal, or not."""
     targets = np.array([0, 1] * 5)
 
-    def made_of(last: tuple[float, float]) -> Trained:
+    def made_of(last: tuple[float, float]) -> TrainedModel:
         probabilities = np.vstack([np.eye(2, dtype=np.float32)[targets[:9]], np.array([last], dtype=np.float32)])
         return replace(trained, classes=["a", "b"], clean=Evaluation(targets, probabilities), drifted=None)
 

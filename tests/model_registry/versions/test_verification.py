@@ -13,13 +13,13 @@ import pytest
 from common.cli import UserError
 from model_registry.data.content import content_hash
 from model_registry.data.dataset import ManifestRow
-from model_registry.network.embeddings import Embeddings
+from model_registry.network.embeddings import EmbeddingSource
 from model_registry.training import evaluation
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.head import export, fit_head
 from model_registry.training.rehearsal import Recipe
-from model_registry.training.training import Trained
-from model_registry.versions.verification import SAMPLE, may_be, require_registered
+from model_registry.training.training import TrainedModel
+from model_registry.versions.verification import SAMPLE, explained_by_near_ties, require_registered
 
 VERSION = cast("Any", SimpleNamespace(version="2", run_id="run", name="model"))
 TARGETS = np.array([0, 1] * 5)
@@ -45,19 +45,19 @@ def answers(*leads: float) -> Evaluation:
     ],
 )
 def test_only_nearly_equal_classes_excuse_another_accuracy(measured: Evaluation, possible: set[float]) -> None:
-    assert {count / 10 for count in range(11) if may_be(count / 10, measured)} == possible
+    assert {count / 10 for count in range(11) if explained_by_near_ties(count / 10, measured)} == possible
 
 
 def test_a_third_class_excuses_nothing() -> None:
     """Two classes are nearly equal, but the true one is far behind."""
     probabilities = np.array([[0.1, 0.449, 0.451]], dtype=np.float32)
-    assert not may_be(1.0, Evaluation(np.array([0]), probabilities))
-    assert may_be(0.0, Evaluation(np.array([0]), probabilities))
+    assert not explained_by_near_ties(1.0, Evaluation(np.array([0]), probabilities))
+    assert explained_by_near_ties(0.0, Evaluation(np.array([0]), probabilities))
 
 
 @pytest.fixture
-def known(tmp_path: Path) -> Embeddings:
-    return Embeddings(tmp_path / "cache.sqlite", content_hash)
+def known(tmp_path: Path) -> EmbeddingSource:
+    return EmbeddingSource(tmp_path / "cache.sqlite", content_hash)
 
 
 @pytest.fixture
@@ -67,18 +67,18 @@ def files(save_image: Callable[..., Path]) -> list[Path]:
 
 
 @pytest.fixture
-def trained(backbone: onnx.ModelProto, known: Embeddings, files: list[Path]) -> Trained:
+def trained(backbone: onnx.ModelProto, known: EmbeddingSource, files: list[Path]) -> TrainedModel:
     targets = [number // 6 for number in range(12)]
     model = export(backbone, fit_head(known.of(files), targets), ["a", "b"])
     rows = [
         ManifestRow("monday", f"c/{number}.png", target, "test", known.content_hash(file))
         for number, (target, file) in enumerate(zip(targets, files, strict=True))
     ]
-    return Trained(model, ["a", "b"], rows, answers(), None, Recipe(), None, "")
+    return TrainedModel(model, ["a", "b"], rows, answers(), None, Recipe(), None, "")
 
 
 def test_a_sample_goes_through_the_whole_graph(
-    trained: Trained, known: Embeddings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: TrainedModel, known: EmbeddingSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry = MagicMock(**{"load.return_value": trained.model})
     asked: list[Path] = []
@@ -93,7 +93,7 @@ def test_a_sample_goes_through_the_whole_graph(
     assert (asked[0].name, asked[-1].name) == ("0.png", "11.png")
 
 
-def test_another_graph_is_refused(trained: Trained, known: Embeddings, tmp_path: Path) -> None:
+def test_another_graph_is_refused(trained: TrainedModel, known: EmbeddingSource, tmp_path: Path) -> None:
     other = onnx.ModelProto()
     other.CopyFrom(trained.model)
     other.graph.initializer[-1].CopyFrom(
@@ -104,12 +104,12 @@ def test_another_graph_is_refused(trained: Trained, known: Embeddings, tmp_path:
         require_registered(registry, VERSION, trained, tmp_path, known)
 
 
-def test_embeddings_of_another_picture_are_noticed(trained: Trained, files: list[Path], tmp_path: Path) -> None:
+def test_embeddings_of_another_picture_are_noticed(trained: TrainedModel, files: list[Path], tmp_path: Path) -> None:
     """As if a service had stored something else under the names of this network."""
     registry = MagicMock(**{"load.return_value": trained.model})
-    mixed_up = Embeddings(tmp_path / "other.sqlite", content_hash)
+    mixed_up = EmbeddingSource(tmp_path / "other.sqlite", content_hash)
     vectors = mixed_up.of(files)[::-1]
-    wrong = Embeddings(tmp_path / "other.sqlite", content_hash)
+    wrong = EmbeddingSource(tmp_path / "other.sqlite", content_hash)
     wrong.add_streamed({file: (wrong.content_hash(file), vector) for file, vector in zip(files, vectors, strict=True)})
     with pytest.raises(UserError, match=r"version 2 answers .*\.png otherwise than was measured"):
         require_registered(registry, VERSION, trained, tmp_path, wrong)

@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from model_registry.adaptation.due_alarm import CutOff, settled
+from model_registry.adaptation.next_alarm import InterruptedRun, final_outcome
 
-RUN = CutOff(1, 1, "3", None, None, None, rested=True)
+RUN = InterruptedRun(1, 1, "3", None, None, None, retry_due=True)
 
 
 def test_a_run_that_was_cut_off_is_tried_again() -> None:
-    assert settled(RUN, "3") is None
-    assert settled(replace(RUN, attempts=2, challenger_version="4"), "3") is None
+    assert final_outcome(RUN, "3") is None
+    assert final_outcome(replace(RUN, attempts=2, challenger_version="4"), "3") is None
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def test_a_run_that_was_cut_off_is_tried_again() -> None:
         (replace(RUN, attempts=3, challenger_version="4"), "4", "promoted", "the champion had moved"),
     ],
 )
-def test_how_it_ends_otherwise(run: CutOff, champion: str, outcome: str, reason: str) -> None:
-    end = settled(run, champion)
+def test_how_it_ends_otherwise(run: InterruptedRun, champion: str, outcome: str, reason: str) -> None:
+    end = final_outcome(run, champion)
     assert end is not None
     assert end[0] == outcome
     assert reason in end[1]

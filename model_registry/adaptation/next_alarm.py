@@ -17,7 +17,7 @@ HEAD_START_S = 10.0
 
 
 @dataclass(frozen=True)
-class CutOff:
+class InterruptedRun:
     """A run that is not finished, though nobody works on it."""
 
     alarm_id: int
@@ -27,11 +27,11 @@ class CutOff:
     reason: str | None
     alarm_end: str | None
     """Why the alarm has ended; None while it is open."""
-    rested: bool
+    retry_due: bool
     """Whether it lies still for `RETRY_AFTER_S`."""
 
 
-def settled(run: CutOff, champion_version: str) -> tuple[Outcome, str] | None:
+def final_outcome(run: InterruptedRun, champion_version: str) -> tuple[Outcome, str] | None:
     """How a cut-off run ends without being tried again; None when it shall be."""
     before = f" (before: {run.reason})" if run.reason else ""
     if run.challenger_version == champion_version:
@@ -45,22 +45,22 @@ def settled(run: CutOff, champion_version: str) -> tuple[Outcome, str] | None:
     return None
 
 
-def due_alarm(
+def next_alarm(
     connection: Connection, champion: Champion, settings: Settings, now: datetime | None = None
 ) -> int | None:
     """The alarm to answer now. Call with the lock held: a run that is not finished is then one that was cut off."""
     for run in _cut_off(connection):
-        if end := settled(run, champion.version):
+        if end := final_outcome(run, champion.version):
             Run(connection, run.alarm_id).finish(*end)
         else:
-            return run.alarm_id if run.rested else None
-    took_over_at = champion.took_over_at
-    if took_over_at and ((now or datetime.now(UTC)) - took_over_at).total_seconds() < settings.adapt_cool_down_s:
+            return run.alarm_id if run.retry_due else None
+    promoted_at = champion.promoted_at
+    if promoted_at and ((now or datetime.now(UTC)) - promoted_at).total_seconds() < settings.adapt_cool_down_s:
         return None
     return _open_alarm(connection, champion.version, settings)
 
 
-def _cut_off(connection: Connection) -> list[CutOff]:
+def _cut_off(connection: Connection) -> list[InterruptedRun]:
     with connection.cursor() as cursor:
         cursor.execute(
             "select run.alarm_id, run.attempts, run.champion_version, run.challenger_version, run.reason,"
@@ -70,7 +70,7 @@ def _cut_off(connection: Connection) -> list[CutOff]:
             " where run.finished_at is null order by run.id",
             (RETRY_AFTER_S,),
         )
-        return [CutOff(*row) for row in cursor]
+        return [InterruptedRun(*row) for row in cursor]
 
 
 def _open_alarm(connection: Connection, champion_version: str, settings: Settings) -> int | None:
