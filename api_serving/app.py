@@ -11,12 +11,12 @@ from fastapi import Depends, FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from api_serving.models.model_store import ModelHolder
+from api_serving.models.model_holder import ModelHolder
 from api_serving.request_handling import problems
-from api_serving.request_handling.batching import ConcurrencyLimit, Predictor
 from api_serving.request_handling.image_store import ImageStore
 from api_serving.request_handling.logs import StartupErrors, configure
 from api_serving.request_handling.metrics import Metrics, RequestTimer
+from api_serving.request_handling.predictor import ConcurrencyLimit, Predictor
 from api_serving.request_handling.problems import Problem, problem_docs
 from api_serving.request_handling.schemas import (
     BatchRequest,
@@ -157,7 +157,7 @@ def _add_state(app: FastAPI, metrics: Metrics) -> None:
             raise Problem(
                 404,
                 "no-reference",
-                f"Version {current.info.version} carries no reference. Train and register a newer one to have it.",
+                f"Version {current.info.version} has no drift reference. Train and register a newer one to have it.",
             )
         return ModelReference(model_version=current.info.version, **reference.model_dump())
 

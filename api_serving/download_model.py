@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from api_serving.models.model_disk import FACTS_FILE, MODEL_FILE, write_model
+from api_serving.models.model_cache import FACTS_FILE, MODEL_FILE, write_model
+from api_serving.models.model_loader import DOWNLOADED
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.model_source import DOWNLOADED
-from api_serving.models.registry import ModelNotRegistered, Registry, RegistryUnavailable
+from api_serving.models.registry_client import ModelNotRegistered, Registry, RegistryUnavailable
 from api_serving.settings import Settings
 from common.cli import UserError, run
 from common.names import MODEL_NAME

@@ -23,7 +23,7 @@ from benchmarks.drift_material import Material, materials
 from common.cli import run
 from common.paths import IMAGE_ROOT
 from dashboard_stream.drift.checks import Detectors
-from dashboard_stream.drift.window import PredictionRow, Window
+from dashboard_stream.drift.sliding_window import PredictionRow, Window
 from dashboard_stream.settings import Settings as StreamSettings
 from model_registry.comparison.paired_images import paired_images
 from model_registry.settings import Settings as RegistrySettings

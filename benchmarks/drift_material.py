@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from common.pictures.embeddings import PROJECTION, as_stored, project
 from dashboard_stream.drift.reference import Reference
-from dashboard_stream.drift.window import PredictionRow
+from dashboard_stream.drift.sliding_window import PredictionRow
 from model_registry.comparison.paired_images import PairedImages
 from model_registry.data.dataset import group_names
 from model_registry.training.head import fit_head

@@ -12,7 +12,7 @@ from mlflow import MlflowClient, set_tracking_uri
 from onnx import helper, numpy_helper
 
 from api_serving.models.classifier import load_classifier
-from api_serving.models.registry import ModelNotRegistered, Registry, RegistryUnavailable
+from api_serving.models.registry_client import ModelNotRegistered, Registry, RegistryUnavailable
 from common.cli import UserError
 from common.names import CHAMPION, MODEL_NAME
 

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from api_serving.models.registry import ModelNotRegistered, Registry, RegistryUnavailable
+from api_serving.models.registry_client import ModelNotRegistered, Registry, RegistryUnavailable
 from common.cli import UserError, run
 from common.names import CHAMPION, MODEL_NAME
 from common.paths import IMAGE_ROOT

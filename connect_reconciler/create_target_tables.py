@@ -51,7 +51,7 @@ def main(
         return
     stop = stop_event()
     health = Health(stale_after_s=4 * POLL_INTERVAL_S)
-    health.lacks("tables", "not looked at yet")
+    health.lacks("tables", "not checked yet")
     serve_health(health, settings.health_host, settings.health_port)
     while not stop.is_set():
         health.beat()

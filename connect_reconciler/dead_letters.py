@@ -5,9 +5,9 @@ from typing import Any
 
 from kafka import KafkaProducer
 
+from common.broker_address import reachable_servers
 from common.names import SINK_DEAD_LETTER_TOPIC
-from common.network import reachable_servers
-from connect_reconciler.reading import offset_bounds, range_consumer, read
+from connect_reconciler.topic_ranges import offset_bounds, range_consumer, read
 
 DUPLICATE_SEARCH_MESSAGES = 10_000
 """Letters a partition that are looked through for doubles: more than any batch that is taken over."""

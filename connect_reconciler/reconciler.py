@@ -9,18 +9,18 @@ import typer
 from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
+from common.broker_address import BrokerUnavailable
 from common.cli import run
 from common.health.server import serve_health
 from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.names import SINK_CONNECTOR
-from common.network import BrokerUnavailable
 from common.waiting import LONGEST_PAUSE_S, RetrySchedule
 from connect_reconciler.connect_client import ConnectClient, ConnectorStatus, ConnectUnavailable
 from connect_reconciler.connector_files import desired_connectors
 from connect_reconciler.restarts import RestartLimit
 from connect_reconciler.settings import Settings
-from connect_reconciler.sink_mender import SinkRecovery, TargetUnavailable
+from connect_reconciler.sink_recovery import SinkRecovery, TargetUnavailable
 from connect_reconciler.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Reconciler:
         given_up = restarts.exhausted(now)
         GIVEN_UP.labels(name).set(given_up)
         if given_up:
-            cause = f"restarted {self._settings.restarts} times in vain; next try later: {cause}"
+            cause = f"restarted {self._settings.restarts} times without success; next attempt later: {cause}"
         self._health.lacks(name, cause)
         if not restarts.may_restart(now):
             return
@@ -143,7 +143,7 @@ def main() -> None:
     stop = stop_event()
     # Taking a batch over may last longer than a turn should.
     health = Health(stale_after_s=180)
-    health.lacks("connect", "not looked at yet")
+    health.lacks("connect", "not checked yet")
     serve_health(health, settings.health_host, settings.health_port)
     client = ConnectClient(settings.connect_url)
     sink = SinkRecovery(client, settings.kafka_bootstrap_servers, settings.target_database_url)

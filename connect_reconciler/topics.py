@@ -3,8 +3,8 @@
 from kafka import KafkaAdminClient
 from kafka.errors import TopicAlreadyExistsError
 
+from common.broker_address import reachable_servers
 from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
-from common.network import reachable_servers
 
 TOPICS = {
     SOURCE_TOPIC: 3,

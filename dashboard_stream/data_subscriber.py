@@ -15,12 +15,12 @@ from common.waiting import Stopped, retry_until_stopped
 from dashboard_stream.clients.prediction_api import PredictionApi
 from dashboard_stream.clients.target_database import TargetDatabase
 from dashboard_stream.settings import Settings
+from dashboard_stream.subscriber.batch_processor import Processor
 from dashboard_stream.subscriber.batch_size import BatchSize
 from dashboard_stream.subscriber.batches import Batch
+from dashboard_stream.subscriber.consumer_lag import LagReporter
 from dashboard_stream.subscriber.dead_letter_topic import DeadLetterTopic
-from dashboard_stream.subscriber.lag import LagReporter
 from dashboard_stream.subscriber.prediction_store import PredictionStore
-from dashboard_stream.subscriber.processing import Processor
 from dashboard_stream.subscriber.topic_reader import TopicReader
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def subscribe(
         if reader.has_partitions():
             health.has("partitions")
         else:
-            health.lacks("partitions", f"the group {CONSUMER_GROUP} gave this subscriber nothing to read yet")
+            health.lacks("partitions", f"the group {CONSUMER_GROUP} has assigned no partition to this subscriber yet")
         if messages:
             batch = Batch(messages)
             began_s = time.monotonic()
@@ -54,7 +54,7 @@ def main() -> None:
     stop = stop_event()
     health = Health(settings.heartbeat_file)
     for part in ("database", "api", "broker", "partitions"):
-        health.lacks(part, "not asked yet")
+        health.lacks(part, "not checked yet")
     lag = LagReporter(settings.kafka_bootstrap_servers, health, stop)
     serve_health(health, settings.health_host, settings.health_port, {"/stream": lag.stream})
     lag.start()

@@ -10,12 +10,12 @@ from common.health.server import serve_health
 from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.waiting import Stopped, retry_until_stopped
+from dashboard_stream.clients.cancellable_calls import unless_stopped
 from dashboard_stream.clients.prediction_api import ApiUnavailable
-from dashboard_stream.clients.stopping import unless_stopped
 from dashboard_stream.clients.target_database import TargetDatabase
-from dashboard_stream.drift.counting import DriftTracker
 from dashboard_stream.drift.reference import Reference, ReferenceApi
 from dashboard_stream.drift.store import DriftStore
+from dashboard_stream.drift.tracking import DriftTracker
 from dashboard_stream.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def main() -> None:
     settings = Settings()
     stop = stop_event()
     health = Health(settings.heartbeat_file)
-    health.lacks("database", "not asked yet")
+    health.lacks("database", "not checked yet")
     serve_health(health, settings.health_host, settings.drift_health_port)
     database = TargetDatabase(settings.target_database_url, "drift-monitor")
     references = InterruptibleReferences(ReferenceApi(settings.api_url, settings.api_timeout_s), health, stop)

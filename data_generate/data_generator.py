@@ -13,7 +13,7 @@ from common.health.server import serve_health
 from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.waiting import Stopped
-from data_generate.control.controller import CommandPoller
+from data_generate.control.command_poller import CommandPoller
 from data_generate.control.stream_settings import Rules, StreamSettings
 from data_generate.rows.manifests import Manifest, read_manifest
 from data_generate.rows.mixes import Mix, Schedule, parse_mix, parse_schedule
@@ -111,7 +111,7 @@ def main(
         stream = Stream(database, source, steering, flow_control, stop, health.beat)
         log.info("inserted %d rows", stream.run(burst, count))
     except Stopped:
-        log.info("stopped while the database was away")
+        log.info("stopped while the database was unavailable")
     finally:
         database.close()
 

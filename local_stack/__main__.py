@@ -76,7 +76,7 @@ def images() -> None:
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine carries, then go along the chain and say which link is broken and what to do."""
+    """Say what this machine can process, then go along the chain and say which link is broken and what to do."""
     console.print(f"machine: {machine.read_machine(Settings().state_dir)}", soft_wrap=True)
     try:
         console.print(machine.verdict(machine.measure()), soft_wrap=True)

@@ -7,13 +7,13 @@ from rich.console import Console
 
 from common.cli import UserError
 from local_stack.inspection.status import ServiceState, service_states, work_done
-from local_stack.patience import STALL_S, StallDetector
 from local_stack.processes.data_sets import prepare_data_sets, remember_data_set
 from local_stack.processes.ports import check_ports
 from local_stack.processes.postgres import ensure_service_user
 from local_stack.processes.services import SERVICES
 from local_stack.processes.supervision import Supervisor
 from local_stack.settings import Settings
+from local_stack.stall_detection import STALL_S, StallDetector
 
 POLL_INTERVAL_S = 0.5
 

@@ -24,17 +24,17 @@ from common.logs import configure_logging
 from common.names import CHALLENGER, MODEL_NAME
 from common.postgres import Connection
 from common.postgres import connect as connect_database
-from model_registry.adaptation.challenge import chosen_recipe, evaluate_challenger, read_champion, train_challenger
+from model_registry.adaptation.adaptation_table import Alarm, Outcome, Run, adaptation_lock, is_confirmed, read_alarm
+from model_registry.adaptation.challenger import chosen_recipe, evaluate_challenger, read_champion, train_challenger
 from model_registry.adaptation.preparation import Preparation
-from model_registry.adaptation.runs import Alarm, Outcome, Run, adaptation_lock, is_confirmed, read_alarm
-from model_registry.data.content import content_hash
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import wait_for_rows
 from model_registry.data.days import CLEAN
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.versions.promotion import promote
 from model_registry.versions.registration import register
-from model_registry.versions.registry import Registry, connect, mlflow_errors_as_user_errors
+from model_registry.versions.registry_client import Registry, connect, mlflow_errors_as_user_errors
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
@@ -73,7 +73,7 @@ def adapt_to_alarm(connection: Connection, registry: Registry, alarm: Alarm, set
         record.record_stop()
         raise
     except (MlflowException, requests.RequestException) as error:
-        record.record_interruption(f"MLflow could not do it: {str(error).strip().splitlines()[0]}")
+        record.record_interruption(f"MLflow request failed: {str(error).strip().splitlines()[0]}")
         raise
     record.finish(outcome, reason)
     log.info("alarm %d, version %s: %s. %s", alarm.id, champion.version, outcome, reason)
@@ -106,7 +106,7 @@ def _train_and_evaluate(record: Run, registry: Registry, preparation: Preparatio
         return "rejected", reason
     serving = registry.champion()
     if serving is None or str(serving.version) != champion.version:
-        return "rejected", f"version {serving and serving.version} became the champion meanwhile. {reason}"
+        return "rejected", f"version {serving and serving.version} became the champion in the meantime. {reason}"
     promote(registry, str(version.version), WHO, f"alarm {preparation.alarm.id}: {reason}")
     return "promoted", reason
 
@@ -145,7 +145,7 @@ def main(
                 adapt_to_alarm(connection, registry, read_alarm(connection, alarm), settings)
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(f"the database went away, and with it the right to go on: {reason}") from error
+            raise UserError(f"the database connection was lost, and with it the lock: {reason}") from error
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from common.logs import configure_logging
 from common.names import MODEL_NAME
 from common.postgres import Connection, connect
 from common.waiting import RetrySchedule
+from model_registry.adaptation.adaptation_table import adaptation_lock
 from model_registry.adaptation.next_alarm import next_alarm
-from model_registry.adaptation.runs import adaptation_lock
 from model_registry.settings import Settings
 from model_registry.versions.champion_lookup import RegistryUnavailable, find_champion
 
@@ -56,7 +56,7 @@ class Adapter:
             self._health.has("run")
             self._runs.reset()
         elif not self._stop.is_set():
-            self._health.lacks("run", f"the run for alarm {alarm} was cut off or could not begin; the log says why")
+            self._health.lacks("run", f"the run for alarm {alarm} was interrupted or could not start; see the log")
             self._stop.wait(self._runs.failed())
 
     def _due(self) -> int | None:
@@ -126,7 +126,7 @@ def main(model_name: Annotated[str, typer.Option(help="Name the models are regis
     stop = stop_event()
     health = Health()
     for part in ("database", "registry"):
-        health.lacks(part, "not looked at yet")
+        health.lacks(part, "not checked yet")
     serve_health(health, settings.health_host, settings.adapter_health_port)
     adapter = Adapter(settings, model_name, health, stop)
     while not stop.is_set():

@@ -22,7 +22,7 @@ from model_registry.comparison.page import chart, markdown
 from model_registry.comparison.paired_images import paired_images
 from model_registry.comparison.report import Comparison, raw_numbers, terminal_table
 from model_registry.settings import Settings
-from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
+from model_registry.versions.registry_client import connect, mlflow_errors_as_user_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 

@@ -46,7 +46,7 @@ def main() -> None:
     settings = Settings()
     stop = stop_event()
     health = Health()
-    health.lacks("champion", "not looked at yet")
+    health.lacks("champion", "not checked yet")
     serve_health(health, settings.health_host, settings.health_port)
     trainings = RetrySchedule(first_s=1.0, longest_s=20.0)
     while not stop.is_set():

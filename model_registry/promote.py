@@ -10,7 +10,7 @@ from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
 from model_registry.settings import Settings
 from model_registry.versions.promotion import promote, user_and_host
-from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
+from model_registry.versions.registry_client import connect, mlflow_errors_as_user_errors
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
 

@@ -14,7 +14,7 @@ from common.cli import UserError, run
 from common.logs import configure_logging
 from common.names import MODEL_NAME
 from model_registry.settings import Settings
-from model_registry.versions.registry import connect, mlflow_errors_as_user_errors
+from model_registry.versions.registry_client import connect, mlflow_errors_as_user_errors
 from model_registry.versions.reproduction import Reproduction, reproduce
 
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)

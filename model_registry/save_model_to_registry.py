@@ -15,15 +15,15 @@ from common.cli import run
 from common.logs import configure_logging
 from common.names import CHAMPION, MODEL_NAME
 from common.postgres import connect as connect_database
-from model_registry.data.content import content_hash
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.data.content_hash import content_hash
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.rehearsal import Recipe
 from model_registry.training.training import TrainedModel, require_accuracy, train
 from model_registry.versions.promotion import promote
 from model_registry.versions.registration import register
-from model_registry.versions.registry import Registry, connect, mlflow_errors_as_user_errors, run_id_of
+from model_registry.versions.registry_client import Registry, connect, mlflow_errors_as_user_errors, run_id_of
 from model_registry.versions.verification import require_registered
 
 log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from common.waiting import wait_until
 from local_stack.processes.services import SERVICES
 from local_stack.processes.supervision import Supervisor
 from tests import workers
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 # How long an example takes says something of the machine, not of the code.
 hypothesis.settings.register_profile("suite", deadline=None)

@@ -81,7 +81,7 @@ def _try_out(classifier: Classifier, test: SelfTest) -> None:
     try:
         result, embeddings = classifier.with_embeddings(noise)
     except Exception as error:
-        raise InvalidModel(f"it does not turn `image` into what it shall: {_first_line(error)}") from error
+        raise InvalidModel(f"its output for `image` has the wrong form: {_first_line(error)}") from error
     if result.shape != (test.images, len(classifier.classes)):
         raise InvalidModel(
             f"it gives probabilities of shape {result.shape} for {test.images} images "

@@ -7,8 +7,8 @@ from typing import get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api_serving.models.model_holder import SwapOutcome
 from api_serving.models.model_metadata import ModelInfo
-from api_serving.models.model_store import SwapOutcome
 from api_serving.request_handling.problems import Problem
 from api_serving.request_handling.schemas import Prediction
 

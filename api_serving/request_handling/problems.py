@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from api_serving.models.model_store import NoModelLoaded
+from api_serving.models.model_holder import NoModelLoaded
 from api_serving.request_handling.schemas import ProblemDetails
 
 log = logging.getLogger(__name__)

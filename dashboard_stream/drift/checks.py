@@ -9,7 +9,7 @@ import numpy as np
 
 from dashboard_stream.drift.detectors import MaximumMeanDiscrepancy, accuracy_threshold, confidence_threshold
 from dashboard_stream.drift.reference import Reference
-from dashboard_stream.drift.window import PredictionRow
+from dashboard_stream.drift.sliding_window import PredictionRow
 
 Detector = Literal["confidence", "accuracy", "mmd"]
 ALARMING_DETECTORS: tuple[Detector, ...] = ("confidence", "accuracy")

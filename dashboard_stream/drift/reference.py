@@ -53,7 +53,7 @@ class ReferenceApi:
         except httpx.HTTPError as error:
             raise ApiUnavailable(f"{self._client.base_url}: {type(error).__name__} {error}".strip()) from error
         if response.status_code == httpx.codes.NOT_FOUND:
-            raise NoReference("the model that serves carries no reference; one that is trained anew does")
+            raise NoReference("the model that serves has no drift reference; one that is trained again has one")
         if response.status_code != httpx.codes.OK:
             raise ApiUnavailable(f"{response.request.url} answers {response.status_code}")
         try:

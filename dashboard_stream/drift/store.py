@@ -10,7 +10,7 @@ from psycopg2.extras import Json
 from common.pictures.embeddings import EMBEDDING_BYTES, project, unpack
 from dashboard_stream.clients.target_database import DatabaseUnavailable, TargetDatabase
 from dashboard_stream.drift.checks import ALARMING_DETECTORS, Check, Detector, evidence
-from dashboard_stream.drift.window import PredictionRow, Window
+from dashboard_stream.drift.sliding_window import PredictionRow, Window
 
 MAX_LATENESS = timedelta(seconds=60)
 """A row may be stored so long after one that was predicted later: another subscriber was faster."""

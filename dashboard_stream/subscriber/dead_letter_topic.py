@@ -6,8 +6,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
+from common.broker_address import BrokerUnavailable, reachable_servers
 from common.names import DEAD_LETTER_TOPIC
-from common.network import BrokerUnavailable, reachable_servers
 from dashboard_stream.subscriber.batches import DeadLetter
 
 ANSWER_S = 10.0

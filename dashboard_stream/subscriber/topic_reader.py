@@ -9,8 +9,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
+from common.broker_address import BrokerUnavailable, reachable_servers
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
-from common.network import BrokerUnavailable, reachable_servers
 from dashboard_stream.metrics import REBUILDS
 from dashboard_stream.subscriber.batches import Message, Partition
 
@@ -71,7 +71,7 @@ class TopicReader:
         try:
             self._consumer.commit(offsets, timeout_ms=COMMIT_MS)
         except KafkaError as error:
-            log.warning("offsets are not committed (%s); their messages may come again", error)
+            log.warning("offset commit failed (%s); the messages may be delivered again", error)
 
     def close(self) -> None:
         """Leave the group, so that another member gets the partitions at once."""

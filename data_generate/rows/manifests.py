@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from common.cli import UserError
 
-FIX_HINT = "Make it anew with `make sample-data`, or with data_prepare/image_list.py from your own images."
+FIX_HINT = "Create it again with `make sample-data`, or with data_prepare/image_list.py from your own images."
 
 
 class Item(BaseModel):

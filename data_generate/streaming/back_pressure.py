@@ -104,7 +104,7 @@ class BackPressure:
         away = self._away
         if open_rows >= self._max_open_rows and self._noted != (away is not None):
             self._noted = away is not None
-            why = f"the subscriber cannot say how many are settled: {away}" if away else "they are being worked off"
+            why = f"the subscriber cannot say how many are settled: {away}" if away else "they are being processed"
             self._health.note("held back", f"{open_rows} rows are open, at most {self._max_open_rows}; {why}")
         elif open_rows < self._max_open_rows / 2 and self._noted is not None:
             self._noted = None

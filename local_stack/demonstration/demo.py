@@ -22,9 +22,9 @@ from local_stack.demonstration.tables import account_lines, figures_table, links
 from local_stack.inspection import doctor
 from local_stack.inspection.machine import read_machine
 from local_stack.inspection.status import ServiceState, service_states, states_table, work_done
-from local_stack.patience import STALL_S, StallDetector
 from local_stack.processes.supervision import Supervisor
 from local_stack.settings import Settings
+from local_stack.stall_detection import STALL_S, StallDetector
 
 GENERATOR = "data-generator"
 ADAPTER = "model-adapter"
@@ -125,7 +125,7 @@ class Demo:
         self._failure = self._failure or self._director.refusal
 
     def _tell(self) -> None:
-        # The first thing said is what this machine carries.
+        # The first thing said is what this machine can process.
         telling = self._story if self._curtain else None
         for chapter in telling.new_events(self._figures, target_database_url()) if telling else []:
             self._say(chapter.text, chapter.at)

@@ -91,7 +91,7 @@ class Director:
         tell(machine.verdict(measured, self._rate))
         rate = machine.stream_rate(measured, self._rate)
         self._monday_before = figures.of("monday")
-        self._command([("reset", ""), ("mix", "monday"), ("rate", f"{rate:g}")], "what this machine carries")
+        self._command([("reset", ""), ("mix", "monday"), ("rate", f"{rate:g}")], "what this machine can process")
         self.scene = "monday"
 
     def _command(self, wanted: Sequence[tuple[str, str]], reason: str) -> None:

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from local_stack.demonstration.account import Account, SourceEnd, all_settled, take_account, without_outcome
-from local_stack.patience import STALL_S, StallDetector
+from local_stack.stall_detection import STALL_S, StallDetector
 
 POLL_INTERVAL_S = 1.0
 PLAIN_LINE_EVERY_S = 10.0

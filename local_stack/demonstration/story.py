@@ -49,7 +49,7 @@ class StoryEvent:
 
 
 class Story:
-    """Remembers what was told since it `began`. It is told once a stack: afterwards the model knows tuesday."""
+    """Remembers what was told since it `began`. It is told once a stack: then the model has seen tuesday."""
 
     def __init__(self, began: datetime) -> None:
         self._began = began
@@ -91,7 +91,7 @@ class Story:
             chapters = []
         if any(chapter.key.startswith("alarm") and chapter.at < self._began for chapter in chapters):
             raise UserError(
-                "this stack has told its story: its model knows tuesday already. Begin anew with `make clean-local`, "
+                "this stack has run the demo before: its model has seen tuesday. Start again with `make clean-local`, "
                 "or stream without the story: make demo STORY=0"
             )
         fresh = [chapter for chapter in chapters if chapter.key not in self._told]
@@ -113,13 +113,15 @@ class Story:
         self.adaptations = cursor.fetchall()
         for number, state, at, champion, challenger, strategy, images, reason in self.adaptations:
             if state == "collecting":
-                yield StoryEvent(f"collecting {number}", at, "the alarm holds: collecting labelled rows of tuesday")
+                yield StoryEvent(
+                    f"collecting {number}", at, "the alarm is confirmed: collecting labelled rows of tuesday"
+                )
             elif state == "training":
                 yield StoryEvent(
                     f"training {number}", at, f"training on {images} images of tuesday, strategy {strategy}"
                 )
             elif state == "judging":
-                yield StoryEvent(f"judging {number}", at, f"version {challenger} challenges version {champion}")
+                yield StoryEvent(f"judging {number}", at, f"version {challenger} is compared with version {champion}")
             elif state == "promoted":
                 yield StoryEvent(f"promoted {challenger}", at, f"version {challenger} is promoted: {reason}")
             else:
@@ -133,4 +135,4 @@ class Story:
                 cursor.execute(MEETING, (self._began, version, dataset))
                 (at,) = cursor.fetchone() or (None,)
                 if at is not None:
-                    yield StoryEvent(key, at, f"version {version} meets {dataset}")
+                    yield StoryEvent(key, at, f"version {version} predicts {dataset} for the first time")

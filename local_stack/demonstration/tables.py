@@ -51,7 +51,7 @@ def account_lines(account: Account) -> list[str]:
         for colour, what, ids in (
             ("yellow", "still wait for their outcome; none of them is lost", account.waiting),
             ("red", "are LOST: the whole chain has finished and they have no outcome", account.lost),
-            ("red", "are DOUBLE: they have a prediction and a dead letter", account.duplicated),
+            ("red", "are DUPLICATED: they have a prediction and a dead letter", account.duplicated),
         )
         if ids
     ]

@@ -5,7 +5,7 @@ import psycopg2
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from common.network import BrokerUnavailable, reachable_servers
+from common.broker_address import BrokerUnavailable, reachable_servers
 
 
 def http_answers(url: str) -> bool:

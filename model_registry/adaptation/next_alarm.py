@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from common.postgres import Connection
-from model_registry.adaptation.runs import ATTEMPTS, Outcome, Run
+from model_registry.adaptation.adaptation_table import ATTEMPTS, Outcome, Run
 from model_registry.settings import Settings
 from model_registry.versions.champion_lookup import Champion
 
@@ -35,13 +35,13 @@ def final_outcome(run: InterruptedRun, champion_version: str) -> tuple[Outcome, 
     """How a cut-off run ends without being tried again; None when it shall be."""
     before = f" (before: {run.reason})" if run.reason else ""
     if run.challenger_version == champion_version:
-        return "promoted", "the champion had moved when the run was cut off"
+        return "promoted", "the challenger was already champion when the run was interrupted"
     if run.champion_version != champion_version:
-        return "rejected", f"version {champion_version} became the champion meanwhile{before}"
+        return "rejected", f"version {champion_version} became the champion in the meantime{before}"
     if run.alarm_end is not None:
-        return "failed", f"the run was cut off, and the alarm has ended since: {run.alarm_end}{before}"
+        return "failed", f"the run was interrupted, and the alarm has ended since: {run.alarm_end}{before}"
     if run.attempts >= ATTEMPTS:
-        return "failed", f"the run was cut off {run.attempts} times{before}; the log of model-adapter says how"
+        return "failed", f"the run was interrupted {run.attempts} times{before}; the log of model-adapter says how"
     return None
 
 

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from common.postgres import Connection
-from model_registry.adaptation.challenge import Champion, prepare_challenger
-from model_registry.adaptation.collecting import collect
-from model_registry.adaptation.labelled_rows import read_labelled_rows, streamed_embeddings
-from model_registry.adaptation.runs import Alarm, Run
+from model_registry.adaptation.adaptation_table import Alarm, Run
+from model_registry.adaptation.challenger import Champion, prepare_challenger
+from model_registry.adaptation.drifted_rows import read_labelled_rows, streamed_embeddings
+from model_registry.adaptation.label_collection import collect
 from model_registry.data.dataset import LabelledImage
 from model_registry.data.days import DRIFTED
-from model_registry.network.embeddings import EmbeddingSource, embedding_method
+from model_registry.network.embedding_source import EmbeddingSource, embedding_method
 from model_registry.settings import Settings
 from model_registry.training.training import PreparedDay
 from model_registry.versions.registration import warm_up_mlflow

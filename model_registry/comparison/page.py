@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from model_registry.comparison.report import HEADINGS, Comparison
-from model_registry.comparison.statistics import SIGNIFICANCE, Interval
+from model_registry.comparison.significance import SIGNIFICANCE, Interval
 from model_registry.strategies import BASELINE
 
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from common.cli import UserError
 from common.pictures.embeddings import FloatArray
 from common.pictures.images import SUFFIXES
-from model_registry.data.content import content_hash
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import LabelledImage, class_names
 from model_registry.data.days import CLEAN, DRIFTED
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from model_registry.comparison.experiment import Measurement
 from model_registry.comparison.paired_images import PairedImages
-from model_registry.comparison.statistics import (
+from model_registry.comparison.significance import (
     SIGNIFICANCE,
     Difference,
     Interval,

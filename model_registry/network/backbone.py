@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from common.pictures.embeddings import EMBEDDING_SIZE, FloatArray
 from common.pictures.images import INPUT_SIDE
-from model_registry.network.weights import read_weights, sha256_of, weights_file
+from model_registry.network.pretrained_weights import read_weights, sha256_of, weights_file
 
 OPSET = 17
 IR_VERSION = 8

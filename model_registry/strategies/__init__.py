@@ -14,8 +14,8 @@ from model_registry.strategies.cp_l2norm import CpL2Norm
 from model_registry.strategies.herding import Herding
 from model_registry.strategies.k_centre import KCentre
 from model_registry.strategies.monday import Monday
-from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
 from model_registry.strategies.random_rows import RandomRows
+from model_registry.strategies.strategy import Indices, RehearsalPool, Strategy
 from model_registry.strategies.tuesday import Tuesday
 
 __all__ = ["BASELINE", "STRATEGIES", "Indices", "RehearsalPool", "Strategy", "select"]

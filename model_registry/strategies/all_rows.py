@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
+from model_registry.strategies.strategy import Indices, RehearsalPool, Strategy
 
 
 class AllRows(Strategy):

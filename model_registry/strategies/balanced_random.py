@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
-from model_registry.strategies.ranking import balanced
+from model_registry.strategies.class_balance import balanced
+from model_registry.strategies.strategy import Indices, RehearsalPool, Strategy
 
 
 class BalancedRandom(Strategy):

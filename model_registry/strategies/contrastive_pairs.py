@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
+from model_registry.strategies.strategy import Indices, RehearsalPool, Strategy
 
 
 class ContrastivePairs(Strategy):

@@ -3,8 +3,8 @@
 import numpy as np
 
 from common.pictures.embeddings import FloatArray
-from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
-from model_registry.strategies.ranking import balanced
+from model_registry.strategies.class_balance import balanced
+from model_registry.strategies.strategy import Indices, RehearsalPool, Strategy
 
 
 class Herding(Strategy):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from common.pictures.embeddings import FloatArray
-from model_registry.strategies.protocol import Indices, RehearsalPool, Strategy
+from model_registry.strategies.strategy import Indices, RehearsalPool, Strategy
 
 
 class KCentre(Strategy):

@@ -13,7 +13,7 @@ from rich.progress import track
 from sklearn.metrics import ConfusionMatrixDisplay, f1_score, recall_score
 
 from common.pictures.embeddings import FloatArray
-from model_registry.network.embeddings import batches, cpu_session, read_image
+from model_registry.network.embedding_source import batches, cpu_session, read_image
 from model_registry.training.head import head_probabilities
 
 CLOSE = 0.01

@@ -17,14 +17,14 @@ from common.postgres import Connection
 from model_registry.data.dataset import LabelledImage, ManifestRow, manifest_text, wait_for_rows
 from model_registry.data.days import CLEAN, DRIFTED, Day, clean_day, drifted_day, drifted_rows
 from model_registry.network.backbone import backbone_sha256, pretrained_backbone
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES, Indices
 from model_registry.training.code_version import code_commit
 from model_registry.training.evaluation import Evaluation, evaluate, evaluate_embeddings
 from model_registry.training.head import REGULARISATION, export, fit_head
+from model_registry.training.model_metadata import describe
 from model_registry.training.rehearsal import Recipe, require_classes, select_rehearsal
-from model_registry.training.self_description import describe
 
 
 @dataclass(frozen=True)
@@ -203,5 +203,5 @@ def require_accuracy(accuracy: float, minimum: float) -> None:
     if accuracy < minimum:
         raise UserError(
             f"held-out accuracy {accuracy:.4f} is below {minimum:g}: the version is registered but does not serve. "
-            "Look at its confusion matrix, mend the images or labels, or lower MODEL_REGISTRY_MINIMUM_ACCURACY."
+            "Look at its confusion matrix, correct the images or labels, or lower MODEL_REGISTRY_MINIMUM_ACCURACY."
         )

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from common.cli import UserError
 from common.names import CHAMPION, PREVIOUS
-from model_registry.versions.registry import Registry
+from model_registry.versions.registry_client import Registry
 
 TAG_PREFIX = "promotion."
 

@@ -18,7 +18,7 @@ from common.pictures.images import INPUT_SIDE
 from model_registry.data.dataset import manifest_text
 from model_registry.training.head import classes_of
 from model_registry.training.training import TrainedModel
-from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry
+from model_registry.versions.registry_client import MANIFEST_ARTIFACT, Registry
 
 
 def signature(classes: int) -> ModelSignature:

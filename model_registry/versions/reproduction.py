@@ -16,18 +16,18 @@ import onnx
 from mlflow.entities.model_registry import ModelVersion
 
 from common.cli import UserError
-from model_registry.data.content import content_hash
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import LabelledImage, ManifestRow, manifest_text
 from model_registry.data.days import CLEAN, DRIFTED
 from model_registry.network.backbone import backbone_sha256
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.code_version import UNKNOWN, code_commit
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.rehearsal import Recipe
 from model_registry.training.training import TrainedModel, evaluate_rows, held_out_rows, train_rows
-from model_registry.versions.registry import Registry, run_id_of
+from model_registry.versions.registry_client import Registry, run_id_of
 from model_registry.versions.verification import require_unchanged
 
 TOLERANCE = 1e-3

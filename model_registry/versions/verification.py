@@ -10,14 +10,14 @@ import onnx
 from mlflow.entities.model_registry import ModelVersion
 
 from common.cli import UserError
-from model_registry.data.content import content_hash
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import ManifestRow
 from model_registry.data.days import CLEAN, DRIFTED
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.training.evaluation import Evaluation, evaluate
 from model_registry.training.head import head_probabilities
 from model_registry.training.training import TrainedModel, evaluate_rows, held_out_rows
-from model_registry.versions.registry import Registry, run_id_of
+from model_registry.versions.registry_client import Registry, run_id_of
 
 NAMED = 5
 """How many changed images a message names."""
@@ -59,7 +59,7 @@ def require_registered(
         file = files[int(apart.argmax())]
         raise UserError(
             f"version {version.version} answers {file} otherwise than was measured: the embedding of that "
-            "image is not its network's. Delete MODEL_REGISTRY_EMBEDDING_CACHE and train anew."
+            "image is not its network's. Delete MODEL_REGISTRY_EMBEDDING_CACHE and train again."
         )
     return model
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from api_serving.app import create_app
-from api_serving.models import model_source
+from api_serving.models import model_loader as model_source
 from api_serving.settings import Settings
 from tests.api_serving import tiny_model
 from tests.api_serving.fake_registry import Api, FakeRegistry

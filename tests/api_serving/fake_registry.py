@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from api_serving.models.model_disk import MODEL_FILE
-from api_serving.models.registry import ModelNotRegistered, RegisteredVersion, Registry, RegistryUnavailable
+from api_serving.models.model_cache import MODEL_FILE
+from api_serving.models.registry_client import ModelNotRegistered, RegisteredVersion, Registry, RegistryUnavailable
 from common.waiting import wait_until
 from tests.api_serving import tiny_model
 

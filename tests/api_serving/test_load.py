@@ -14,9 +14,9 @@ import pytest
 
 from api_serving.app import create_app
 from api_serving.models.classifier import Classifier
-from api_serving.models.model_source import LoadedModel
-from api_serving.request_handling.batching import Predictor
+from api_serving.models.model_loader import LoadedModel
 from api_serving.request_handling.metrics import Metrics
+from api_serving.request_handling.predictor import Predictor
 from api_serving.request_handling.problems import Problem
 from api_serving.request_handling.schemas import Prediction
 from api_serving.settings import Settings

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from api_serving.models.model_disk import write_model
+from api_serving.models.model_cache import write_model
 from api_serving.models.model_metadata import ModelInfo
 
 CLASSES = ["blue", "green", "red"]

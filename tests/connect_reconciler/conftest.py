@@ -11,7 +11,7 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.reconciler import Reconciler
 from connect_reconciler.settings import Settings
-from connect_reconciler.sink_mender import SinkRecovery, TargetUnavailable
+from connect_reconciler.sink_recovery import SinkRecovery, TargetUnavailable
 
 
 class PlayedConnect:

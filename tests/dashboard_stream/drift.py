@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dashboard_stream.drift.window import PredictionRow
+from dashboard_stream.drift.sliding_window import PredictionRow
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ from dashboard_stream.drift.detectors import (
     confidence_threshold,
 )
 from dashboard_stream.drift.reference import Reference
-from dashboard_stream.drift.window import Window
+from dashboard_stream.drift.sliding_window import Window
 from tests.dashboard_stream.drift import predicted
 
 WINDOW, CHECK_EVERY = 75, 5

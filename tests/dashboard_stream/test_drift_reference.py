@@ -25,7 +25,7 @@ def test_the_reference_may_have_features() -> None:
 
 
 def test_a_model_may_have_none() -> None:
-    with pytest.raises(NoReference, match="carries no reference"):
+    with pytest.raises(NoReference, match="has no drift reference"):
         ask(404, {"title": "no reference"})
 
 

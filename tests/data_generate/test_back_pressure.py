@@ -123,7 +123,7 @@ def test_it_holds_back_at_the_limit_and_goes_on_below_it(subscriber: Subscriber,
     assert pressure.available_rows() == 0
     ready, detail = health.ready()
     assert ready
-    assert detail["notes"] == {"held back": "12 rows are open, at most 10; they are being worked off"}
+    assert detail["notes"] == {"held back": "12 rows are open, at most 10; they are being processed"}
     subscriber.answer = {"settled": 45, "open": 2}
     wait_until(lambda: pressure.available_rows() == 3, "room for three", timeout_s=20)
     assert "held back" in health.ready()[1]["notes"], "it would come and go"

@@ -30,8 +30,8 @@ from tests.e2e.containers import (
     readiness,
     run,
 )
-from tests.patience import WAIT_TIMEOUT_S
 from tests.repo.compose import ROOT
+from tests.timeouts import WAIT_TIMEOUT_S
 
 # Building the images for the first time takes minutes.
 

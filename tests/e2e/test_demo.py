@@ -19,7 +19,7 @@ from dashboard_stream.subscriber.batch_size import FIRST_ROWS
 from local_stack.processes.probes import database_answers
 from tests.e2e.conftest import CLASSES, IMAGES_A_CLASS
 from tests.e2e.slow_proxy import slow_proxy
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 PORT_OFFSET = 10000
 SECONDS_AN_IMAGE = 0.3

@@ -15,7 +15,7 @@ import pytest
 from common.names import CHAMPION, MODEL_NAME, PREVIOUS
 from common.paths import REPOSITORY
 from common.waiting import wait_until
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 PORT_OFFSET = 12500
 API = f"http://127.0.0.1:{8000 + PORT_OFFSET}"
@@ -92,10 +92,10 @@ def held_out(version: str) -> dict[str, float]:
 
 def test_the_story_is_printed_and_no_row_is_lost(demo_output: str) -> None:
     for part in (
-        "version 1 meets tuesday",
+        "version 1 predicts tuesday for the first time",
         "drift noticed by confidence",
         "version 2 is promoted",
-        "version 2 meets monday",
+        "version 2 predicts monday for the first time",
         "has exactly one prediction or dead letter",
     ):
         assert part in demo_output

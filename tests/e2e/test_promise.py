@@ -13,7 +13,7 @@ from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
 from local_stack.demonstration.account import source_end, take_account
 from tests.conftest import Stack
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 ROWS = 2000
 CHUNK = 20

@@ -15,7 +15,7 @@ from common.paths import REPOSITORY
 from common.waiting import wait_until
 from local_stack.processes.probes import http_answers
 from tests.conftest import Stack
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 TUTORIAL_API = 28088
 

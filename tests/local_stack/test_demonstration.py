@@ -18,7 +18,7 @@ from local_stack.demonstration.figures import StreamTotals
 from local_stack.demonstration.story import ENOUGH_ROWS, Story
 from local_stack.demonstration.tables import account_lines
 from local_stack.inspection import machine
-from local_stack.patience import STALL_S, StallDetector
+from local_stack.stall_detection import STALL_S, StallDetector
 
 
 class Clock:
@@ -48,7 +48,7 @@ def test_an_account_has_a_word_of_its_own_for_each_kind_of_row() -> None:
     assert not bad.sound
     text = " ".join(account_lines(bad))
     assert "1 of 30 rows are LOST" in text
-    assert "20 of 30 rows are DOUBLE" in text
+    assert "20 of 30 rows are DUPLICATED" in text
     assert "ids 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, …" in text
     assert "make doctor" in text
 

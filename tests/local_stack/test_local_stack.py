@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from common.cli import UserError
-from local_stack.inspection import doctor, links
+from local_stack.inspection import doctor, pipeline_checks
 from local_stack.processes import object_store
 from local_stack.processes.data_sets import prepare_data_sets, remember_data_set
 from local_stack.processes.java import find_java, java_version
@@ -118,7 +118,7 @@ def test_the_doctor_finds_every_link_broken_where_nothing_runs(monkeypatch: pyte
     console = Console(record=True, width=200)
     assert not doctor.examine(console)
     text = console.export_text()
-    assert text.count("broken") == len(links.PIPELINE_CHECKS)
+    assert text.count("broken") == len(pipeline_checks.PIPELINE_CHECKS)
     assert "make up-local" in text
     assert doctor.first_broken().startswith("What stands still: source rows: ")
     assert "make up-local" in doctor.first_broken()

@@ -10,8 +10,8 @@ from PIL import Image
 
 from common.pictures.embeddings import FloatArray
 from model_registry.network.backbone import pretrained_backbone
-from model_registry.network.embeddings import cpu_session
-from model_registry.network.weights import read_weights, weights_file
+from model_registry.network.embedding_source import cpu_session
+from model_registry.network.pretrained_weights import read_weights, weights_file
 
 
 @pytest.fixture(scope="session")

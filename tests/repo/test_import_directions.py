@@ -31,10 +31,10 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("module", "line"),
     [
-        ("model_registry/network/weights.py", "import model_registry.adaptation.gate"),
+        ("model_registry/network/pretrained_weights.py", "import model_registry.adaptation.gate"),
         ("model_registry/versions/registration.py", "import model_registry.save_model_to_registry"),
-        ("dashboard_stream/drift/window.py", "import dashboard_stream.subscriber.batches"),
-        ("api_serving/models/model_store.py", "import api_serving.request_handling.problems"),
+        ("dashboard_stream/drift/sliding_window.py", "import dashboard_stream.subscriber.batches"),
+        ("api_serving/models/model_holder.py", "import api_serving.request_handling.problems"),
         ("data_generate/rows/mixes.py", "import data_prepare.codec"),
         ("common/names.py", "import local_stack.settings"),
     ],

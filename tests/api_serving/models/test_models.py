@@ -9,9 +9,9 @@ import pytest
 
 from api_serving.app import create_app
 from api_serving.models.classifier import load_classifier
-from api_serving.models.model_disk import FACTS_FILE, MODEL_FILE, NoModelOnDisk, read_model, write_model
+from api_serving.models.model_cache import FACTS_FILE, MODEL_FILE, NoModelOnDisk, read_model, write_model
+from api_serving.models.model_loader import ModelLoader
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.model_source import ModelLoader
 from api_serving.settings import Settings
 from common.waiting import wait_until
 from tests.api_serving import tiny_model

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from api_serving.app import create_app
-from api_serving.models.model_disk import read_model
+from api_serving.models.model_cache import read_model
+from api_serving.models.model_loader import ModelLoader, require_compatible_classes
 from api_serving.models.model_metadata import InvalidModel, ModelInfo
-from api_serving.models.model_source import ModelLoader, require_compatible_classes
 from api_serving.settings import Settings
 from common.waiting import wait_until
 from tests.api_serving import tiny_model
@@ -113,7 +113,7 @@ def test_while_the_registry_is_away_the_last_good_version_answers(
     polls = registry.asked
     wait_until(lambda: registry.asked > polls + 3, "some more polls", 10, 0.02)
     api.wait_for(1)
-    assert len([record for record in caplog.records if record.name == "api_serving.models.model_store"]) == 1
+    assert len([record for record in caplog.records if record.name == "api_serving.models.model_holder"]) == 1
     logging.getLogger().removeHandler(caplog.handler)
     registry.fault = None
     api.wait_for_note(None)

@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from api_serving.app import create_app
-from api_serving.request_handling.batching import _packed
+from api_serving.request_handling.predictor import _packed
 from api_serving.settings import Settings
 from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, embedding_method, unpack
 from common.pictures.images import open_image, to_model_input
@@ -60,7 +60,7 @@ def test_a_model_that_does_not_say_what_its_embeddings_are_gives_none(client: ht
     reference = client.get("/model/reference")
     assert reference.status_code == 404
     assert reference.headers["content-type"] == "application/problem+json"
-    assert "Version 7 carries no reference" in reference.json()["detail"]
+    assert "Version 7 has no drift reference" in reference.json()["detail"]
 
 
 @pytest.mark.parametrize("value", ["perhaps", None, 3])

@@ -10,7 +10,7 @@ from kafka import KafkaProducer
 from common.names import SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
 from connect_reconciler import dead_letters
-from connect_reconciler.reading import offset_bounds, range_consumer, read
+from connect_reconciler.topic_ranges import offset_bounds, range_consumer, read
 from tests.conftest import Stack
 
 FIELDS = [

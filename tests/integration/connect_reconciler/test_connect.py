@@ -10,11 +10,11 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from common.paths import REPOSITORY
 from common.waiting import wait_until
 from connect_reconciler.connect_client import ConnectClient
-from connect_reconciler.reading import offset_bounds, range_consumer
+from connect_reconciler.topic_ranges import offset_bounds, range_consumer
 from connect_reconciler.topics import TOPICS
 from tests.conftest import Stack
 from tests.integration.connect_reconciler.rows_topic import arrives, insert, query
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 FILES = {
     SOURCE_CONNECTOR: REPOSITORY / "kafka" / "source_connector.json",

@@ -11,10 +11,10 @@ from common.names import SINK_CONNECTOR
 from common.postgres import connect
 from common.waiting import wait_until
 from connect_reconciler.connect_client import ConnectClient
-from connect_reconciler.step_over import skip_refused_messages
+from connect_reconciler.refused_messages import skip_refused_messages
 from tests.conftest import Stack
 from tests.integration.connect_reconciler.rows_topic import IDS, Topic, arrives, insert, message, query
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 EVERY = 'select id, "timestamp", dataset, image_path, target from cargo where id = any(%s) order by id'
 

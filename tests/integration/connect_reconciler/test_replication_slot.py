@@ -2,7 +2,7 @@
 
 from common.waiting import wait_until
 from tests.conftest import Stack
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 BEHIND = """
 select pg_wal_lsn_diff(%s::pg_lsn, confirmed_flush_lsn)

@@ -31,7 +31,7 @@ from dashboard_stream.subscriber.dead_letter_topic import DeadLetterTopic
 from dashboard_stream.subscriber.prediction_store import PRUNE_EVERY_ROWS, PredictionStore, RowsRefused
 from data_generate.rows.manifests import read_manifest
 from tests.conftest import Stack
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 PLACE = Partition("rows", 1)
 KEPT = 100

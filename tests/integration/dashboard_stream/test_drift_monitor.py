@@ -25,13 +25,13 @@ from common.postgres import Connection, apply_schema, connect
 from common.waiting import wait_until
 from dashboard_stream.clients.prediction_api import ApiUnavailable
 from dashboard_stream.clients.target_database import DatabaseUnavailable, TargetDatabase
-from dashboard_stream.drift.counting import DriftTracker
 from dashboard_stream.drift.reference import NoReference, Reference
+from dashboard_stream.drift.sliding_window import PredictionRow
 from dashboard_stream.drift.store import DriftStore
-from dashboard_stream.drift.window import PredictionRow
+from dashboard_stream.drift.tracking import DriftTracker
 from tests.conftest import Stack
 from tests.dashboard_stream.drift import predicted
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 WINDOW, EVERY = 20, 5
 RNG = np.random.default_rng(0)

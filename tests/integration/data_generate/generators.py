@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg2
 
 from common.paths import REPOSITORY
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 BULK = 300
 

@@ -14,7 +14,7 @@ import pytest
 from common.waiting import wait_until
 from tests.conftest import Stack
 from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from common.paths import REPOSITORY
 from common.settings import local_port
 from common.waiting import wait_until
 from tests.conftest import Stack
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 PORT = 29914
 MOST_OPEN = 30

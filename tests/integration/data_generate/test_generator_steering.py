@@ -18,7 +18,7 @@ from common.waiting import wait_until
 from data_generate.control.commands import Command, State, ask, read_result
 from tests.conftest import Stack
 from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 ANSWER_TIMEOUT_S = 30
 SCHEMA = REPOSITORY / "data_generate" / "schema.sql"

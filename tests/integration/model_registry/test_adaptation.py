@@ -28,17 +28,17 @@ from common.pictures.embeddings import pack
 from common.postgres import apply_schema
 from common.settings import local_port
 from common.waiting import wait_until
-from model_registry.adaptation.labelled_rows import read_labelled_rows
+from model_registry.adaptation.adaptation_table import Alarm, Run, adaptation_lock, is_confirmed
+from model_registry.adaptation.drifted_rows import read_labelled_rows
 from model_registry.adaptation.next_alarm import next_alarm
-from model_registry.adaptation.runs import Alarm, Run, adaptation_lock, is_confirmed
-from model_registry.data.content import content_hash
-from model_registry.network.embeddings import EmbeddingSource, embedding_method
+from model_registry.data.content_hash import content_hash
+from model_registry.network.embedding_source import EmbeddingSource, embedding_method
 from model_registry.settings import Settings
 from model_registry.versions.champion_lookup import Champion, find_champion
 from model_registry.versions.promotion import history, promote
-from model_registry.versions.registry import Registry, connect, run_id_of
+from model_registry.versions.registry_client import Registry, connect, run_id_of
 from tests.conftest import Stack
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 Row = dict[str, Any]
 IMAGES = 300
@@ -306,7 +306,7 @@ def test_a_champion_that_changes_meanwhile_is_not_replaced(
         database.insert_rows(images)
         run = database.wait_for(alarm, "promoted", "rejected", "failed")
     assert run["state"] == "rejected"
-    assert f"version {other} became the champion meanwhile" in run["reason"]
+    assert f"version {other} became the champion in the meantime" in run["reason"]
     assert champion(registry) == other
 
 
@@ -524,7 +524,7 @@ def test_a_run_that_was_cut_off_three_times_is_given_up(alarm_selection: AlarmSe
     assert alarm_selection.due() is None
     given_up = alarm_selection.database.run(alarm) or {}
     assert given_up["state"] == "failed"
-    assert given_up["reason"].startswith("the run was cut off 3 times (before: the store is away)")
+    assert given_up["reason"].startswith("the run was interrupted 3 times (before: the store is away)")
 
 
 def test_a_run_that_lies_still_is_settled_or_tried_again(alarm_selection: AlarmSelection) -> None:

@@ -21,10 +21,10 @@ from common.paths import REPOSITORY
 from common.pictures.images import INPUT_SIDE
 from model_registry import load_model_from_registry, promote, reproduce, rollback, save_model_to_registry
 from model_registry.versions.promotion import history, user_and_host
-from model_registry.versions.registry import MANIFEST_ARTIFACT, Registry, connect, run_id_of
+from model_registry.versions.registry_client import MANIFEST_ARTIFACT, Registry, connect, run_id_of
 from tests.conftest import Stack
 from tests.integration.model_registry.test_object_store import client as object_store_client
-from tests.patience import WAIT_TIMEOUT_S
+from tests.timeouts import WAIT_TIMEOUT_S
 
 Answer = subprocess.CompletedProcess[str]
 

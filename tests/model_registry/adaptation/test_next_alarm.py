@@ -18,7 +18,7 @@ def test_a_run_that_was_cut_off_is_tried_again() -> None:
     ("run", "champion", "outcome", "reason"),
     [
         (replace(RUN, challenger_version="4"), "4", "promoted", "the champion had moved"),
-        (replace(RUN, challenger_version="4"), "5", "rejected", "version 5 became the champion meanwhile"),
+        (replace(RUN, challenger_version="4"), "5", "rejected", "version 5 became the champion in the meantime"),
         (replace(RUN, alarm_end="over"), "3", "failed", "the alarm has ended since: over"),
         (replace(RUN, attempts=3, reason="no store"), "3", "failed", "was cut off 3 times (before: no store)"),
         # A champion that moved explains more than the number of attempts does.

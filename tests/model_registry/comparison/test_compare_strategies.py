@@ -15,10 +15,10 @@ from model_registry.comparison.experiment import Measurement, StrategyConfig, me
 from model_registry.comparison.page import markdown
 from model_registry.comparison.paired_images import PairedImages
 from model_registry.comparison.report import Comparison
-from model_registry.comparison.statistics import corrected_t, differences, holm, interval, signed_rank, summarise
+from model_registry.comparison.significance import corrected_t, differences, holm, interval, signed_rank, summarise
 from model_registry.data.dataset import LabelledImage
 from model_registry.strategies import BASELINE, STRATEGIES, RehearsalPool, Strategy
-from model_registry.strategies.protocol import Indices
+from model_registry.strategies.strategy import Indices
 
 SPLITS = 8
 

@@ -12,7 +12,7 @@ import pytest
 
 from common.pictures.embeddings import EMBEDDING_SIZE, FloatArray
 from model_registry.network.backbone import BATCH_NORM_EPSILON, OPSET
-from model_registry.network.embeddings import cpu_session
+from model_registry.network.embedding_source import cpu_session
 
 Array = npt.NDArray[Any]
 

@@ -9,7 +9,7 @@ import pytest
 
 import common.pictures.embeddings
 from common.pictures.embeddings import as_stored
-from model_registry.network.embeddings import cpu_session, embedding_method
+from model_registry.network.embedding_source import cpu_session, embedding_method
 from model_registry.training.evaluation import CLOSE
 from model_registry.training.head import classes_of, export, fit_head, head_probabilities, metadata, supports_embeddings
 

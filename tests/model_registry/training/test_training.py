@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from common.cli import UserError
-from model_registry.data.content import content_hash
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import LabelledImage, ManifestRow
-from model_registry.network.embeddings import EmbeddingSource, read_image
+from model_registry.network.embedding_source import EmbeddingSource, read_image
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.evaluation import CLOSE, Evaluation
@@ -190,7 +190,7 @@ def test_a_picture_is_decoded_once(table: Table, monkeypatch: pytest.MonkeyPatch
         decoded.append(path)
         return read_image(path)
 
-    monkeypatch.setattr("model_registry.network.embeddings.read_image", read)
+    monkeypatch.setattr("model_registry.network.embedding_source.read_image", read)
     monkeypatch.setattr("model_registry.training.evaluation.read_image", read)
     trained_with("all")
     assert len(decoded) == len(set(decoded)) == 2 * 3 * IMAGES

@@ -16,7 +16,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 from common.cli import UserError
 from common.names import CHAMPION, PREVIOUS
 from model_registry.versions.promotion import history, promote, rollback, user_and_host
-from model_registry.versions.registry import Registry
+from model_registry.versions.registry_client import Registry
 
 WRITES = 4
 """Of a promotion that has a champion to replace."""

@@ -13,14 +13,14 @@ import pytest
 from PIL import Image
 
 from common.cli import UserError
-from model_registry.data.content import content_hash
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import LabelledImage, ManifestRow
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.rehearsal import Recipe
 from model_registry.training.training import TrainedModel, train_rows
-from model_registry.versions.registry import Registry
+from model_registry.versions.registry_client import Registry
 from model_registry.versions.reproduction import Reproduction, compare_answers, compare_metrics, reproduce
 
 CLASSES = ("blue", "green", "red")

@@ -11,9 +11,9 @@ import onnx
 import pytest
 
 from common.cli import UserError
-from model_registry.data.content import content_hash
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import ManifestRow
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.training import evaluation
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.head import export, fit_head

@@ -9,10 +9,10 @@ from mlflow.entities.model_registry import ModelVersion
 
 from common.cli import UserError
 from model_registry.adaptation.gate import Latency, Limits, PairedPredictions, Verdict, evaluate_gate
-from model_registry.adaptation.measuring import MeasuredModel
+from model_registry.adaptation.measured_model import MeasuredModel
 from model_registry.data.dataset import LabelledImage, ManifestRow
 from model_registry.data.days import CLEAN, DRIFTED
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.strategies import STRATEGIES
 from model_registry.training.head import classes_of, metadata
@@ -24,7 +24,7 @@ from model_registry.training.training import (
     prepare_clean_day,
     train_on_both_days,
 )
-from model_registry.versions.registry import Registry, run_id_of
+from model_registry.versions.registry_client import Registry, run_id_of
 from model_registry.versions.verification import require_registered
 
 

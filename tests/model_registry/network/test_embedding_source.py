@@ -8,11 +8,11 @@ import pytest
 
 from common.cli import UserError
 from common.pictures.embeddings import as_stored
-from model_registry.data.content import content_hash
-from model_registry.network import embeddings
+from model_registry.data.content_hash import content_hash
+from model_registry.network import embedding_source
 from model_registry.network.backbone import pretrained_backbone
 from model_registry.network.embedding_cache import EmbeddingCache
-from model_registry.network.embeddings import EmbeddingSource, read_image
+from model_registry.network.embedding_source import EmbeddingSource, read_image
 
 Save = Callable[..., Path]
 
@@ -27,7 +27,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_: object) -> None:
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(embeddings, "cpu_session", refuse)
+    monkeypatch.setattr(embedding_source, "cpu_session", refuse)
 
 
 def test_embeddings_come_in_order_and_match_the_network(save_image: Save, cache: Path) -> None:
@@ -36,7 +36,7 @@ def test_embeddings_come_in_order_and_match_the_network(save_image: Save, cache:
     assert found.shape == (3, 1280)
     assert found.dtype == np.dtype(np.float32)
     np.testing.assert_array_equal(found, as_stored(found))
-    session = embeddings.cpu_session(pretrained_backbone())
+    session = embedding_source.cpu_session(pretrained_backbone())
     for file, vector in zip(files, found, strict=True):
         (expected,) = session.run(None, {"image": read_image(file)[None]})
         np.testing.assert_allclose(vector, expected[0], atol=1e-4, rtol=1e-3)
@@ -57,7 +57,7 @@ def test_known_content_is_not_computed_again(
     )
     with pytest.raises(AssertionError, match="computed again"):
         EmbeddingSource(cache, content_hash).of([save_image("two.png", (0, 0, 0))])
-    monkeypatch.setattr(embeddings, "embedding_method", lambda: "another network")
+    monkeypatch.setattr(embedding_source, "embedding_method", lambda: "another network")
     with pytest.raises(AssertionError, match="computed again"):
         EmbeddingSource(cache, content_hash).of([save_image("elsewhere/other_name.png")])
 

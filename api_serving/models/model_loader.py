@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from api_serving.models.classifier import Classifier, load_classifier
-from api_serving.models.model_disk import ModelCache, NoModelOnDisk, read_model
+from api_serving.models.model_cache import ModelCache, NoModelOnDisk, read_model
 from api_serving.models.model_metadata import InvalidModel, ModelInfo
-from api_serving.models.registry import RegisteredVersion, Registry
+from api_serving.models.registry_client import RegisteredVersion, Registry
 from api_serving.settings import Settings
 
 log = logging.getLogger(__name__)

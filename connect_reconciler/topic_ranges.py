@@ -8,7 +8,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError, UnknownTopicOrPartitionError
 
-from common.network import reachable_servers
+from common.broker_address import reachable_servers
 
 REQUEST_TIMEOUT_MS = 15000
 READ_TIMEOUT_S = 60.0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.cli import UserError
-from model_registry.adaptation.collecting import POLL_INTERVAL_S, LabelledRows, collect, has_enough, wanted_images
+from model_registry.adaptation.label_collection import POLL_INTERVAL_S, LabelledRows, collect, has_enough, wanted_images
 from model_registry.data.dataset import LabelledImage
 from model_registry.settings import Settings
 

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api_serving.models.failed_version import FIRST_PAUSE_S, LONGEST_PAUSE_S, FailedVersion, Failure
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.registry import RegisteredVersion, RegistryUnavailable
-from api_serving.models.retries import FIRST_PAUSE_S, LONGEST_PAUSE_S, FailedVersion, Failure
+from api_serving.models.registry_client import RegisteredVersion, RegistryUnavailable
 
 ONE, OTHER = RegisteredVersion("m", "1", "a"), RegisteredVersion("m", "1", "b")
 

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
+from common.broker_address import BrokerUnavailable
 from common.health.state import Health
-from common.network import BrokerUnavailable
 from common.rows import CargoRow
 from common.waiting import Unavailable, retry_until_stopped
 from dashboard_stream import metrics
+from dashboard_stream.clients.cancellable_calls import unless_stopped
 from dashboard_stream.clients.prediction_api import Answer, ApiUnavailable, Refusal, TemporaryFailure
-from dashboard_stream.clients.stopping import unless_stopped
 from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
 from dashboard_stream.subscriber.prediction_store import RowsRefused
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from common.cli import UserError
 from common.paths import REPOSITORY
 from model_registry import load_model_from_registry
-from model_registry.versions.registry import connect
+from model_registry.versions.registry_client import connect
 
 
 class Forbidding(BaseHTTPRequestHandler):

@@ -9,12 +9,12 @@ from typing import Literal, TypeVar
 import anyio
 import anyio.to_thread
 
+from api_serving.models.failed_version import FailedVersion, Failure
 from api_serving.models.memory import release_free_memory
-from api_serving.models.model_disk import NoModelOnDisk
+from api_serving.models.model_cache import NoModelOnDisk
+from api_serving.models.model_loader import LoadedModel, ModelLoader
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.model_source import LoadedModel, ModelLoader
-from api_serving.models.registry import ModelNotRegistered, RegisteredVersion, RegistryUnavailable
-from api_serving.models.retries import FailedVersion, Failure
+from api_serving.models.registry_client import ModelNotRegistered, RegisteredVersion, RegistryUnavailable
 from api_serving.settings import Settings
 from common.waiting import RetrySchedule
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model_registry.strategies.protocol import Indices, RehearsalPool
+from model_registry.strategies.strategy import Indices, RehearsalPool
 
 
 def balanced(old: RehearsalPool, count: int, rank: Callable[[Indices], Indices]) -> Indices:

@@ -6,14 +6,14 @@ import psycopg2
 import pytest
 from kafka.errors import KafkaTimeoutError
 
+from common.broker_address import BrokerUnavailable
 from common.cli import UserError
 from common.names import SINK_CONNECTOR
-from common.network import BrokerUnavailable
 from common.postgres import Connection
-from connect_reconciler import sink_mender
+from connect_reconciler import sink_recovery as sink_mender
 from connect_reconciler.connect_client import ConnectClient
-from connect_reconciler.sink_mender import SinkRecovery, TargetUnavailable
-from connect_reconciler.step_over import SkipResult
+from connect_reconciler.refused_messages import SkipResult
+from connect_reconciler.sink_recovery import SinkRecovery, TargetUnavailable
 from tests.connect_reconciler.conftest import PlayedConnect
 
 RESTART = f"POST /connectors/{SINK_CONNECTOR}/restart?includeTasks=true&onlyFailed=true"

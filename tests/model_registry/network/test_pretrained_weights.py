@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from common.pictures.embeddings import FloatArray
-from model_registry.network.weights import MAGIC, PROTOCOL, UnsafeWeights, read_weights, sha256_of, weights_file
+from model_registry.network.pretrained_weights import (
+    MAGIC,
+    PROTOCOL,
+    UnsafeWeights,
+    read_weights,
+    sha256_of,
+    weights_file,
+)
 
 
 class FloatStorage:

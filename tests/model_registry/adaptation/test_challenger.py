@@ -11,13 +11,13 @@ import onnx
 import pytest
 
 from common.cli import UserError
-from model_registry.adaptation import challenge
-from model_registry.adaptation.challenge import Champion, chosen_recipe, evaluate_challenger, read_champion
+from model_registry.adaptation import challenger
+from model_registry.adaptation.challenger import Champion, chosen_recipe, evaluate_challenger, read_champion
 from model_registry.adaptation.gate import Verdict
-from model_registry.adaptation.measuring import MeasuredModel
-from model_registry.data.content import content_hash
+from model_registry.adaptation.measured_model import MeasuredModel
+from model_registry.data.content_hash import content_hash
 from model_registry.data.dataset import ManifestRow
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.settings import Settings
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.head import export, fit_head
@@ -69,8 +69,8 @@ def judged() -> Verdict:
 
 
 def test_both_answer_for_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(challenge, "Measured", lambda *_: MagicMock(batch_ms=80.0))
-    monkeypatch.setattr(challenge, "require_registered", MagicMock())
+    monkeypatch.setattr(challenger, "Measured", lambda *_: MagicMock(batch_ms=80.0))
+    monkeypatch.setattr(challenger, "require_registered", MagicMock())
     verdict = judged()
     assert verdict.passed
     assert {day: figures["gain"] for day, figures in verdict.figures["days"].items()} == {"monday": 1, "tuesday": 1}

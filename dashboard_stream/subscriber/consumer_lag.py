@@ -8,9 +8,9 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError
 
+from common.broker_address import BrokerUnavailable, reachable_servers
 from common.health.state import Health
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
-from common.network import BrokerUnavailable, reachable_servers
 from dashboard_stream.metrics import LAG
 
 REST_S = 10.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from api_serving.models.classifier import Classifier, load_classifier
-from api_serving.models.model_disk import MODEL_FILE, sha256
+from api_serving.models.model_cache import MODEL_FILE, sha256
 from api_serving.models.model_metadata import InvalidModel, ModelInfo
 
 _NOT_THERE: Final = frozenset({"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"})

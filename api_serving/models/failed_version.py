@@ -3,7 +3,7 @@
 from typing import Final
 
 from api_serving.models.model_metadata import InvalidModel
-from api_serving.models.registry import RegisteredVersion, RegistryUnavailable
+from api_serving.models.registry_client import RegisteredVersion, RegistryUnavailable
 from common.waiting import RetrySchedule
 
 FIRST_PAUSE_S: Final = 1.0

@@ -13,7 +13,7 @@ import onnxruntime
 
 from common.pictures.images import INPUT_SIDE
 from model_registry.data.dataset import ManifestRow
-from model_registry.network.embeddings import EmbeddingSource
+from model_registry.network.embedding_source import EmbeddingSource
 from model_registry.training.head import head_probabilities, supports_embeddings
 from model_registry.training.training import evaluate_rows
 

@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 
 from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, FloatArray, project
-from model_registry.network.embeddings import cpu_session
+from model_registry.network.embedding_source import cpu_session
 from model_registry.training.evaluation import Evaluation
 from model_registry.training.head import classes_of, export, fit_head
-from model_registry.training.self_description import REFERENCE_IMAGES, describe, drift_reference
+from model_registry.training.model_metadata import REFERENCE_IMAGES, describe, drift_reference
 
 
 def held_out(images: int) -> Evaluation:

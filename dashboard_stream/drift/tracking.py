@@ -10,8 +10,8 @@ from dashboard_stream import metrics
 from dashboard_stream.clients.target_database import DatabaseUnavailable
 from dashboard_stream.drift.checks import ALARMING_DETECTORS, Check, Detector, Detectors
 from dashboard_stream.drift.reference import NoReference, Reference
+from dashboard_stream.drift.sliding_window import PredictionRow, Window
 from dashboard_stream.drift.store import MAX_LATENESS, DriftStore, Position
-from dashboard_stream.drift.window import PredictionRow, Window
 
 ASK_AGAIN_S = 5.0
 """Pause before the API is asked again for a reference that it did not have."""
@@ -41,7 +41,7 @@ class DriftTracker:
         self._resumed = False
 
     def run_once(self) -> bool:
-        """Take in at most a page of what is new; whether there was any. Call again after `DatabaseUnavailable`, `ApiUnavailable`."""
+        """Take in at most a page of what is new; whether there was any. `Unavailable`: call again."""
         try:
             if not self._resumed:
                 self._resume()
@@ -87,7 +87,7 @@ class DriftTracker:
         try:
             reference = self._references.get()
             if reference.model_version != version:
-                raise NoReference(f"version {version} is counted, and the API serves {reference.model_version}")
+                raise NoReference(f"version {version} is being checked, but the API serves {reference.model_version}")
         except NoReference as none:
             self._health.note("reference", f"{none}; scores have no thresholds")
             self._ask_again_at = self._clock() + ASK_AGAIN_S

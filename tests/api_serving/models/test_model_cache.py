@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api_serving.models.model_disk import ModelCache, read_model
+from api_serving.models.model_cache import ModelCache, read_model
 from tests.api_serving import tiny_model
 
 

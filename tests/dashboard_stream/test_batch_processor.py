@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
+from common.broker_address import BrokerUnavailable
 from common.health.state import Health
-from common.network import BrokerUnavailable
 from common.waiting import JITTER_S, Stopped
 from dashboard_stream.clients.target_database import DatabaseUnavailable
+from dashboard_stream.subscriber.batch_processor import Processor
 from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
 from dashboard_stream.subscriber.prediction_store import RowsRefused
-from dashboard_stream.subscriber.processing import Processor
 from tests.dashboard_stream.conftest import Answer, MakeApi, MakeMessage, prediction
 
 FIRST, SECOND = Partition("rows", 0), Partition("rows", 1)

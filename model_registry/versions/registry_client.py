@@ -117,13 +117,13 @@ def run_id_of(version: ModelVersion) -> str:
 
 @contextmanager
 def mlflow_errors_as_user_errors() -> Iterator[None]:
-    """What MLflow raises inside, because it went away or refuses something, leaves as a `UserError`."""
+    """What MLflow raises inside, because it is unavailable or refuses something, leaves as a `UserError`."""
     try:
         yield
     except (MlflowException, requests.RequestException) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"MLflow could not do it: {reason}. Its server's log says whether database or object store are away."
+            f"MLflow request failed: {reason}. See its server's log: database or object store may be unavailable."
         ) from error
 
 

@@ -9,7 +9,7 @@ from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
 from common import names
-from common.network import BrokerUnavailable, reachable_servers
+from common.broker_address import BrokerUnavailable, reachable_servers
 from common.settings import (
     api_url,
     kafka_bootstrap_servers,

@@ -8,12 +8,12 @@ import psycopg2
 from kafka.errors import KafkaError
 from prometheus_client import Counter
 
+from common.broker_address import BrokerUnavailable
 from common.cli import UserError
 from common.names import SINK_CONNECTOR
-from common.network import BrokerUnavailable
 from common.postgres import Connection, connect
 from connect_reconciler.connect_client import ConnectClient, Offsets
-from connect_reconciler.step_over import STATEMENT_TIMEOUT_MS, SkipResult, skip_refused_messages
+from connect_reconciler.refused_messages import STATEMENT_TIMEOUT_MS, SkipResult, skip_refused_messages
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class SinkRecovery:
         try:
             taken = self._skip(self._client, self._bootstrap_servers, target)
         except (psycopg2.Error, KafkaError, BrokerUnavailable, UserError) as error:
-            log.warning("%s could not be taken over: %s", SINK_CONNECTOR, error)
+            log.warning("%s the batch of the sink could not be written: %s", SINK_CONNECTOR, error)
             return False
         finally:
             target.close()

@@ -18,7 +18,7 @@ from common.rows import parse_message
 from common.waiting import wait_until
 from connect_reconciler import dead_letters
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable, Offsets
-from connect_reconciler.reading import offset_bounds, range_consumer, read
+from connect_reconciler.topic_ranges import offset_bounds, range_consumer, read
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def skip_refused_messages(connect: ConnectClient, bootstrap_servers: str, target
         refused = _take_over(messages, bootstrap_servers, target)
         if behind:
             wait_until(lambda: _move(connect, behind), f"offsets of {SINK_CONNECTOR} moved", GROUP_EMPTY_TIMEOUT_S)
-        log.warning("took over %d messages from the sink, %d of them dead letters", len(messages), refused)
+        log.warning("wrote %d messages for the sink, %d of them to the dead-letter topic", len(messages), refused)
         return SkipResult(len(messages), refused)
     finally:
         connect.resume(SINK_CONNECTOR)

@@ -8,7 +8,7 @@ import onnx
 
 from common.pictures.embeddings import PROJECTION, FloatArray, project
 from common.pictures.images import INPUT_SIDE
-from model_registry.network.embeddings import cpu_session
+from model_registry.network.embedding_source import cpu_session
 from model_registry.training.evaluation import Evaluation
 
 SELF_TEST_SEED = 0

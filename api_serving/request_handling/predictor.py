@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api_serving.models.classifier import Classifier
-from api_serving.models.model_source import LoadedModel
+from api_serving.models.model_loader import LoadedModel
 from api_serving.request_handling.metrics import Metrics
 from api_serving.request_handling.problems import Problem, overloaded
 from api_serving.request_handling.schemas import Prediction, PredictionWithEmbedding

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from common.pictures.embeddings import EMBEDDING_BYTES, FloatArray, unpack
 from common.postgres import Connection
-from model_registry.adaptation.collecting import LabelledRows
-from model_registry.adaptation.runs import Alarm
+from model_registry.adaptation.adaptation_table import Alarm
+from model_registry.adaptation.label_collection import LabelledRows
 from model_registry.data.dataset import LabelledImage
 from model_registry.data.days import DRIFTED
 
