@@ -1,55 +1,19 @@
 """The rules that the containers keep to, on the configuration as Compose merges it."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from common.paths import REPOSITORY
-from tests.repo.compose import BASES, ROOT, STAGE_FILES, config, has_compose, merged, written
+from tests.repo.compose import ROOT, STAGE_FILES, config, has_compose, merged, written
+from tests.repo.compose_services import JOBS, PORTS, SELF_SUFFICIENT, SERVICES, TOOLS, names, services
 
 needs_compose = pytest.mark.skipif(not has_compose(), reason="docker compose is not installed")
+
+
 STORES = ("minio", "seaweedfs")
 
-SERVICES = {
-    "data_prepare/docker-compose.yaml": {"data-prepare"},
-    "data_generate/docker-compose.yaml": {"postgres-server", "sample-data", "source-tables", "data-generator"},
-    "model_registry/docker-compose.yaml": {
-        "mlflow-backend-store",
-        "mlflow-artifact-store",
-        "mlflow-server",
-        "first-champion",
-        "model-adapter",
-    },
-    "api_serving/docker-compose.yaml": {"api-with-model"},
-    "kafka/kafka-docker-compose.yaml": {"broker", "connect", "connect-reconciler"},
-    "kafka/target-docker-compose.yaml": {"target-postgres-server", "target-tables"},
-    "dashboard_stream/stream-docker-compose.yaml": {"data-subscriber", "drift-monitor"},
-    "dashboard_stream/grafana-docker-compose.yaml": {"grafana-dashboard"},
-}
-JOBS = {"sample-data", "source-tables"}
-"""They end by themselves."""
-SELF_SUFFICIENT = {"data-generator", "target-tables"}
-"""They need nothing of another stage, so that they are ready in their own."""
-TOOLS = {"data-prepare"}
-"""Started by command only."""
-
-PORTS = {
-    "postgres-server": {5432},
-    "data-generator": {9101},
-    "mlflow-artifact-store": {9000, 9001},
-    "mlflow-server": {5001},
-    "api-with-model": {8000},
-    "broker": {9092},
-    "connect": {8083},
-    "connect-reconciler": {9102},
-    "target-postgres-server": {5433},
-    "data-subscriber": {9103},
-    "drift-monitor": {9105},
-    "grafana-dashboard": {3000},
-}
 
 # What an image does not allow: (service, rule) and why.
 EXCEPTIONS = {
@@ -63,14 +27,6 @@ EXCEPTIONS = {
 @pytest.fixture(scope="module")
 def whole() -> dict[str, Any]:
     return merged(ROOT)
-
-
-def services(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield from content["services"].items()
-
-
-def names(file: Path) -> str:
-    return str(file.relative_to(REPOSITORY))
 
 
 def test_every_stage_has_its_services() -> None:
@@ -101,47 +57,6 @@ def test_volumes_of_the_same_name_are_the_same_everywhere(file: Path) -> None:
         for other in STAGE_FILES:
             others = written(other).get("volumes") or {}
             assert others.get(name, volume) == volume, f"{name} in {other}"
-
-
-def test_images_of_others_are_named_in_one_place_with_their_version() -> None:
-    for file in STAGE_FILES:
-        assert "image:" not in file.read_text(), f"{file}: name the image in {BASES}"
-    text = BASES.read_text()
-    pinned = re.findall(r"^\s*(?:image|[A-Z]+_IMAGE): (?:&\w+ )?([a-z]\S+)$", text, re.MULTILINE)
-    assert len(pinned) >= 7
-    for image in pinned:
-        _, _, tag = image.rpartition(":")
-        assert re.search(r"\d", tag), image
-        assert "latest" not in tag, image
-
-
-@pytest.mark.parametrize("file", sorted(REPOSITORY.glob("*/*Dockerfile")), ids=names)
-def test_dockerfiles(file: Path) -> None:
-    text = file.read_text()
-    assert len(re.findall(r"^FROM \$\{[A-Z]+_IMAGE\}", text, re.MULTILINE)) == len(re.findall("^FROM", text, re.M)) == 2
-    assert not re.search(r"^ARG \w+=", text, re.MULTILINE), "versions are in common/service.yaml"
-    last = text[text.rindex("FROM ") :]
-    user = re.findall(r"^USER (\S+)$", last, re.MULTILINE)
-    assert user, "no USER"
-    assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user[-1])
-    assert re.search(r"^CMD \[", last, re.MULTILINE), "CMD in exec form"
-    for line in re.findall(r"^.*pip install.*$", text, re.MULTILINE):
-        assert "--require-hashes" in line
-    assert not text.startswith("# syntax"), "a front end that has to be fetched"
-    assert "<<" not in text
-
-
-def test_images_hold_whole_stages() -> None:
-    """Folder by folder: a list of modules would miss the next subpackage, and only the running service would tell."""
-    assert "\nCOPY common/ common/\nCOPY ${STAGE}/ ${STAGE}/\n" in (REPOSITORY / "common" / "Dockerfile").read_text()
-
-
-def test_our_services_share_one_dockerfile_and_say_what_they_run() -> None:
-    for file in STAGE_FILES:
-        for name, service in services(written(file)):
-            if service["extends"]["service"] == "python":
-                assert (REPOSITORY / service["build"]["args"]["STAGE"] / "__init__.py").exists(), name
-                assert "command" in service or name in TOOLS, name
 
 
 @needs_compose

@@ -10,10 +10,7 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 import pytest
 from kafka import KafkaConsumer
@@ -21,198 +18,13 @@ from psycopg2.extras import execute_values
 
 from common.names import DEAD_LETTER_TOPIC
 from common.paths import REPOSITORY
-from common.postgres import apply_schema, connect
-from common.rows import CargoRow
 from common.settings import local_port
 from common.waiting import wait_until
-from dashboard_stream.clients.target_database import DatabaseUnavailable, TargetDatabase
-from dashboard_stream.subscriber.batches import DeadLetter, Message, Partition, Prediction
+from dashboard_stream.subscriber.batches import DeadLetter, Message, Partition
 from dashboard_stream.subscriber.dead_letter_topic import DeadLetterTopic
-from dashboard_stream.subscriber.prediction_store import PRUNE_EVERY_ROWS, PredictionStore, RowsRefused
 from data_generate.rows.manifests import read_manifest
 from tests.conftest import Stack
 from tests.timeouts import WAIT_TIMEOUT_S
-
-PLACE = Partition("rows", 1)
-KEPT = 100
-NOW = datetime(2026, 11, 21, 4, 35, 23, 123456, UTC)
-
-
-class Target:
-    """A schema in the target database with the subscriber's tables."""
-
-    def __init__(self, url: str) -> None:
-        self._connection = connect(url, "test")
-        apply_schema(self._connection, REPOSITORY / "kafka" / "target_schema.sql")
-        self.database = TargetDatabase(url)
-        self.store = PredictionStore(self.database, KEPT)
-
-    def query(self, statement: str) -> list[tuple[object, ...]]:
-        with self._connection, self._connection.cursor() as cursor:
-            cursor.execute(statement)
-            return cursor.fetchall()
-
-    def predictions(self) -> list[tuple[object, ...]]:
-        return self.query("select id, image_path, model_version from cargo_prediction order by id")
-
-    def letters(self) -> list[tuple[object, ...]]:
-        return self.query('select "offset", id, reason from cargo_dead_letter order by "offset"')
-
-    def record(self, *letters: DeadLetter) -> int:
-        news = self.store.filter_new(letters)
-        self.store.write([], news)
-        return len(news)
-
-    def close(self) -> None:
-        self._connection.close()
-        self.database.close()
-
-
-@pytest.fixture
-def target(stack: Stack) -> Iterator[Target]:
-    schema = f"subscriber_{uuid.uuid4().hex}"
-    with stack.target() as connection, connection.cursor() as cursor:
-        cursor.execute(f"create schema {schema}")
-    target = Target(f"{stack.target_url}?options=-csearch_path%3D{schema}")
-    yield target
-    target.close()
-    with stack.target() as connection, connection.cursor() as cursor:
-        cursor.execute(f"drop schema {schema} cascade")
-
-
-def row(row_id: int, image_path: str = "wood/a.jpg", target: int | None = 4) -> CargoRow:
-    return CargoRow(id=row_id, timestamp=NOW, dataset="monday", image_path=image_path, target=target)
-
-
-def predicted(cargo: CargoRow, model_version: str = "1", target: int = 4, embedding: bytes | None = None) -> Prediction:
-    prediction = Prediction(cargo, target, "wood", 0.75, model_version, NOW)
-    if embedding is None:
-        return prediction
-    return replace(prediction, content="c0ffee", embedding=embedding, embedding_method="one")
-
-
-def dead(offset: int, cargo: CargoRow | None = None, row_id: int | None = None) -> DeadLetter:
-    message = Message(PLACE, offset, b"key", b"value")
-    return DeadLetter(message, cargo, cargo.id if cargo else row_id, "unreadable", f"reason {offset}")
-
-
-def test_every_column_is_stored(target: Target) -> None:
-    assert target.store.write([predicted(row(1, target=None))], []) == {1}
-    assert target.query("select * from cargo_prediction") == [(1, NOW, "monday", "wood/a.jpg", 4, None, 0.75, "1", NOW)]
-
-
-def test_a_message_delivered_again_keeps_the_first_prediction(target: Target) -> None:
-    for label in (4, None):
-        cargo = row(1 if label else 2, target=label)
-        assert target.store.write([predicted(cargo, "1")], []) == {cargo.id}
-        assert target.store.write([predicted(cargo, "2")], []) == set()
-    assert target.predictions() == [(1, "wood/a.jpg", "1"), (2, "wood/a.jpg", "1")]
-
-
-@pytest.mark.parametrize("changed", [row(1, "wood/b.jpg"), row(1, target=3), row(1, target=None)])
-def test_a_changed_row_is_predicted_anew(target: Target, changed: CargoRow) -> None:
-    target.store.write([predicted(row(1), "1")], [])
-    assert target.store.write([predicted(changed, "2")], []) == {1}
-    assert target.predictions() == [(1, changed.image_path, "2")]
-
-
-def embeddings(target: Target) -> list[tuple[int, bytes]]:
-    rows = target.query("select id, content, method, embedding from cargo_prediction_embedding order by id")
-    assert all(row[1:3] == ("c0ffee", "one") for row in rows)
-    return [(cast("int", row[0]), bytes(cast("memoryview", row[3]))) for row in rows]
-
-
-def test_an_embedding_follows_the_prediction_that_is_stored(target: Target) -> None:
-    target.store.write([predicted(row(1), "1", embedding=b"a"), predicted(row(2), "1")], [])
-    assert embeddings(target) == [(1, b"a")]
-    target.store.write([predicted(row(1), "2", embedding=b"b"), predicted(row(2), "2", embedding=b"b")], [])
-    assert embeddings(target) == [(1, b"a")], "delivered again: the first prediction stays"
-    target.store.write([predicted(row(1, target=3), "2", embedding=b"c"), predicted(row(3), embedding=b"d")], [])
-    assert embeddings(target) == [(1, b"c"), (3, b"d")]
-    target.store.write([predicted(row(1, target=2), "3")], [])
-    assert embeddings(target) == [(3, b"d")], "predicted anew by a model that gives none"
-    target.record(dead(8, row(3, "gone.jpg")))
-    assert embeddings(target) == []
-
-
-def test_only_the_newest_embeddings_are_kept(target: Target) -> None:
-    for first in range(1, 3 * KEPT + PRUNE_EVERY_ROWS, KEPT):
-        target.store.write([predicted(row(n), embedding=b"a") for n in range(first, first + KEPT)], [])
-        assert len(embeddings(target)) <= KEPT + PRUNE_EVERY_ROWS
-    kept = [number for number, _ in embeddings(target)]
-    assert kept == list(range(kept[0], first + KEPT)), "the newest, without a gap"
-    assert kept[0] > 1
-    none = PredictionStore(target.database, 0)
-    none.write([predicted(row(kept[-1] + 1))], [])
-    assert embeddings(target) == []
-
-
-def test_a_dead_letter_is_recorded_once(target: Target) -> None:
-    assert target.record(dead(7, row(1))) == 1
-    assert target.record(dead(7, row(1))) == 0
-    assert target.letters() == [(7, 1, "reason 7")]
-
-
-def test_the_same_row_twice_on_the_topic_is_one_dead_letter(target: Target) -> None:
-    target.record(dead(7, row(1)))
-    target.record(dead(8, row(1)))
-    assert target.letters() == [(8, 1, "reason 8")]
-
-
-@pytest.mark.parametrize(("row_id", "label"), [(-(2**63), -(2**31)), (2**63 - 1, 2**31 - 1)])
-def test_the_most_extreme_row_is_recorded(target: Target, row_id: int, label: int) -> None:
-    assert target.record(dead(7, row(row_id, target=label))) == 1
-    assert target.letters() == [(7, row_id, "reason 7")]
-    assert target.store.write([predicted(row(row_id, target=label))], []) == {row_id}
-    assert target.letters() == []
-
-
-def test_a_prediction_takes_the_place_of_a_dead_letter(target: Target) -> None:
-    target.record(dead(7, row(1)))
-    target.store.write([predicted(row(1))], [])
-    assert (target.predictions(), target.letters()) == ([(1, "wood/a.jpg", "1")], [])
-
-
-def test_a_failure_after_the_prediction_changes_nothing_unless_the_row_changed(target: Target) -> None:
-    target.store.write([predicted(row(1))], [])
-    assert target.record(dead(7, row(1))) == 0
-    assert (target.predictions(), target.letters()) == ([(1, "wood/a.jpg", "1")], [])
-    assert target.record(dead(8, row(1, "gone.jpg"))) == 1
-    assert (target.predictions(), target.letters()) == ([], [(8, 1, "reason 8")])
-
-
-def test_an_unreadable_message_never_speaks_for_a_row_with_an_outcome(target: Target) -> None:
-    target.store.write([predicted(row(1))], [])
-    target.record(dead(5, row(2)))
-    target.record(dead(7, row_id=1), dead(8, row_id=2), dead(9, row_id=3), dead(10, row_id=3), dead(11))
-    assert target.predictions() == [(1, "wood/a.jpg", "1")]
-    assert [letter[:2] for letter in target.letters()] == [(5, 2), (7, None), (8, None), (9, 3), (10, None), (11, None)]
-
-
-def test_refused_rows_are_named_and_nothing_is_written(target: Target) -> None:
-    batch = [predicted(row(1)), predicted(row(2), target=2**31), predicted(row(3)), predicted(row(4), target=-(2**40))]
-    with pytest.raises(RowsRefused) as refused:
-        target.store.write(batch, [dead(9, row(5))])
-    assert set(refused.value.reasons) == {2, 4}
-    assert (target.predictions(), target.letters()) == ([], [])
-
-
-def test_missing_tables_are_waited_for(stack: Stack) -> None:
-    database = TargetDatabase(f"{stack.target_url}?options=-csearch_path%3Dnowhere")
-    with pytest.raises(DatabaseUnavailable, match="connect_reconciler"):
-        PredictionStore(database, KEPT).check()
-    database.close()
-
-
-def test_a_killed_database_is_away_and_then_back(stack: Stack, target: Target) -> None:
-    target.store.write([predicted(row(1))], [])
-    stack.kill("target-postgres")
-    with pytest.raises(DatabaseUnavailable):
-        target.store.write([predicted(row(2))], [])
-    stack.wait_ready("target-postgres")
-    assert target.store.write([predicted(row(2))], []) == {2}
-    target.database.close()
-    assert target.store.write([predicted(row(1))], []) == set()
 
 
 @pytest.fixture

@@ -1,0 +1,157 @@
+"""A drift monitor on the tables of the running stack, and predictions for it."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+from psycopg2.extras import execute_values
+
+from common.health.state import Health
+from common.paths import REPOSITORY
+from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, pack, project
+from common.postgres import Connection, apply_schema, connect
+from dashboard_stream.clients.target_database import TargetDatabase
+from dashboard_stream.drift.reference import Reference
+from dashboard_stream.drift.sliding_window import PredictionRow
+from dashboard_stream.drift.store import DriftStore
+from dashboard_stream.drift.tracking import DriftTracker
+from tests.conftest import Stack
+from tests.dashboard_stream.drift import predicted
+
+WINDOW, EVERY = 20, 5
+
+
+RNG = np.random.default_rng(0)
+
+
+EMBEDDINGS = as_stored(RNG.random((60, EMBEDDING_SIZE), np.float32))
+
+
+FEATURES = project(EMBEDDINGS).tolist()
+
+
+def reference(version: str = "7") -> Reference:
+    """Of a model that is as sure as the `clean` rows are, and more often right than wrong."""
+    return Reference(
+        model_version=version,
+        dataset="monday",
+        accuracy=0.95,
+        confidences=[0.95] * 60,
+        features=FEATURES,
+        projection=PROJECTION,
+    )
+
+
+def clean(first: int, count: int, version: str = "7") -> list[PredictionRow]:
+    return [
+        predicted(number, confidence=0.95, model_version=version, features=FEATURES[number % 60])
+        for number in range(first, first + count)
+    ]
+
+
+def drifted(first: int, count: int, version: str = "7") -> list[PredictionRow]:
+    return [
+        predicted(number, confidence=0.5, label=number % 2, model_version=version)
+        for number in range(first, first + count)
+    ]
+
+
+class References:
+    """The API: what it answers, or raises."""
+
+    def __init__(self) -> None:
+        self.answer: Reference | Exception = reference()
+
+    def get(self) -> Reference:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Target:
+    """A schema with the tables, and the monitor on it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.connection: Connection = connect(url, "test")
+        apply_schema(self.connection, REPOSITORY / "kafka" / "target_schema.sql")
+        self.references = References()
+        self.now = 0.0
+        self._databases: list[TargetDatabase] = []
+        self.restart()
+        # The first start leaves history alone; here there is none.
+        self.watch()
+
+    def restart(self) -> None:
+        """A new monitor; the old one is gone."""
+        for old in self._databases:
+            old.close()
+        self.health = Health()
+        self._databases.append(TargetDatabase(self.url, "drift-monitor"))
+        store = DriftStore(self._databases[-1])
+        self.monitor = DriftTracker(store, self.references, self.health, WINDOW, EVERY, lambda: self.now)
+
+    def insert(self, rows: Sequence[PredictionRow]) -> None:
+        with self.connection, self.connection.cursor() as cursor:
+            insert(cursor, rows)
+
+    def watch(self, rows: Sequence[PredictionRow] = ()) -> None:
+        """Insert `rows` and let the monitor count all there are."""
+        self.insert(rows)
+        while self.monitor.run_once():
+            pass
+
+    def query(self, statement: str) -> list[tuple[object, ...]]:
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.fetchall()
+
+    def checks(self, detector: str = "confidence") -> list[tuple[object, ...]]:
+        """First and last id of each window, and whether it was one of alarm."""
+        return self.query(
+            "select window_first_id, window_last_id, alarm from drift"
+            f" where detector = '{detector}' order by checked_at"
+        )
+
+    def alarms(self) -> list[tuple[object, ...]]:
+        return self.query("select detector, model_version, last_id, end_reason from drift_alarm order by id")
+
+    def close(self) -> None:
+        self.connection.close()
+        self._databases[-1].close()
+
+
+def insert(cursor: object, rows: Sequence[PredictionRow]) -> None:
+    if not rows:
+        return
+    values = [
+        (
+            r.id,
+            r.predicted_at,
+            r.dataset,
+            r.image_path,
+            r.target,
+            r.label,
+            r.confidence,
+            r.model_version,
+            r.predicted_at,
+        )
+        for r in rows
+    ]
+    execute_values(cursor, "insert into cargo_prediction values %s", values)
+    kept = [(r.id, "0" * 64, "one", pack(EMBEDDINGS[r.id % 60])) for r in rows if r.features is not None]
+    if kept:
+        execute_values(cursor, "insert into cargo_prediction_embedding values %s", kept)
+
+
+@pytest.fixture
+def target(stack: Stack) -> Iterator[Target]:
+    schema = f"drift_{uuid.uuid4().hex}"
+    with stack.target() as connection, connection.cursor() as cursor:
+        cursor.execute(f"create schema {schema}")
+    target = Target(f"{stack.target_url}?options=-csearch_path%3D{schema}")
+    yield target
+    target.close()
+    with stack.target() as connection, connection.cursor() as cursor:
+        cursor.execute(f"drop schema {schema} cascade")
