@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from api_serving.app import create_app
-from api_serving.models import model_loader as model_source
+from api_serving.models import model_loader
 from api_serving.settings import Settings
 from tests.api_serving import tiny_model
 from tests.api_serving.fake_registry import Api, FakeRegistry
@@ -62,7 +62,7 @@ def client(settings: Settings) -> Iterator[httpx.Client]:
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeRegistry:
     registry = FakeRegistry(tmp_path / "registered")
-    monkeypatch.setattr(model_source, "Registry", lambda *_: registry)
+    monkeypatch.setattr(model_loader, "Registry", lambda *_: registry)
     return registry
 
 

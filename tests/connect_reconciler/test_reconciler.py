@@ -83,7 +83,7 @@ def test_restarts_pause_longer_each_time_and_end_at_the_cap(connect: PlayedConne
             restarted_at.append(tenth / 10)
     assert restarted_at == [0.0, 1.0, 3.0]
     assert connect.asked == [RESTART] * 3
-    assert "restarted 3 times in vain" in health.ready()[1]["missing"][SOURCE_CONNECTOR]
+    assert "restarted 3 times without success" in health.ready()[1]["missing"][SOURCE_CONNECTOR]
     assert "Z: why" in health.ready()[1]["missing"][SOURCE_CONNECTOR]
     assert REGISTRY.get_sample_value("connector_given_up", {"connector": SOURCE_CONNECTOR}) == 1
     look(100.5)

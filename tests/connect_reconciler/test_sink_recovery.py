@@ -10,7 +10,6 @@ from common.broker_address import BrokerUnavailable
 from common.cli import UserError
 from common.names import SINK_CONNECTOR
 from common.postgres import Connection
-from connect_reconciler import sink_recovery as sink_mender
 from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.refused_messages import SkipResult
 from connect_reconciler.sink_recovery import SinkRecovery, TargetUnavailable
@@ -37,7 +36,7 @@ class Steps:
 def target(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     """The target's session."""
     session = MagicMock()
-    monkeypatch.setattr(sink_mender, "connect", lambda *_: session)
+    monkeypatch.setattr("connect_reconciler.sink_recovery.connect", lambda *_: session)
     return session
 
 
@@ -100,7 +99,9 @@ def test_target_away_moves_nothing(
 ) -> None:
     sink_recovery.recover("x")
     connect.asked.clear()
-    monkeypatch.setattr(sink_mender, "connect", MagicMock(side_effect=UserError("cannot be reached")))
+    monkeypatch.setattr(
+        "connect_reconciler.sink_recovery.connect", MagicMock(side_effect=UserError("cannot be reached"))
+    )
     with pytest.raises(TargetUnavailable, match="cannot be reached"):
         sink_recovery.recover("x")
     assert (connect.asked, steps.taken) == ([], 0)

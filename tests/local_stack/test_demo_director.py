@@ -27,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     monkeypatch.setattr(psycopg2, "connect", lambda *_, **__: Session())
     monkeypatch.setattr(commands, "ask", ask)
-    monkeypatch.setattr(commands, "settled", lambda *_: None)
+    monkeypatch.setattr(commands, "read_result", lambda *_: None)
     monkeypatch.setattr(machine, "measure", lambda: 60.0)
     return given
 
@@ -93,7 +93,7 @@ def test_a_refused_command_is_a_failure_with_its_reason(
     director.move(predicted(monday=600), True, print)
     assert asked[-1] == ("rate", "10"), "a plain stream needs no more"
     refused = commands.Command(3, "rate", "10", commands.State.refused, "too much")
-    monkeypatch.setattr(commands, "settled", lambda *_: refused)
+    monkeypatch.setattr(commands, "read_result", lambda *_: refused)
     director.move(predicted(monday=700), True, print)
     assert director.refusal == "the generator refused rate 10: too much"
     director.end()

@@ -61,7 +61,7 @@ def judged() -> Verdict:
     rows = [ManifestRow(day, f"c/{n}", int(t), "test", "") for day in days for n, t in enumerate(TARGETS)]
     trained = TrainedModel(onnx.ModelProto(), ["a", "b"], rows, right, right, Recipe(), None, "")
     measured = MagicMock(
-        batch_ms=80.0, **{"answers.side_effect": lambda rows: np.array([1 - row.target for row in rows])}
+        batch_ms=80.0, **{"predictions.side_effect": lambda rows: np.array([1 - row.target for row in rows])}
     )
     champion = Champion("1", measured, rows, 0, None)
     embeddings = MagicMock(counts={"streamed": 4})
@@ -69,7 +69,7 @@ def judged() -> Verdict:
 
 
 def test_both_answer_for_the_same_images(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(challenger, "Measured", lambda *_: MagicMock(batch_ms=80.0))
+    monkeypatch.setattr(challenger, "MeasuredModel", lambda *_: MagicMock(batch_ms=80.0))
     monkeypatch.setattr(challenger, "require_registered", MagicMock())
     verdict = judged()
     assert verdict.passed

@@ -17,12 +17,17 @@ def test_a_run_that_was_cut_off_is_tried_again() -> None:
 @pytest.mark.parametrize(
     ("run", "champion", "outcome", "reason"),
     [
-        (replace(RUN, challenger_version="4"), "4", "promoted", "the champion had moved"),
+        (replace(RUN, challenger_version="4"), "4", "promoted", "was already champion when the run was interrupted"),
         (replace(RUN, challenger_version="4"), "5", "rejected", "version 5 became the champion in the meantime"),
         (replace(RUN, alarm_end="over"), "3", "failed", "the alarm has ended since: over"),
-        (replace(RUN, attempts=3, reason="no store"), "3", "failed", "was cut off 3 times (before: no store)"),
+        (replace(RUN, attempts=3, reason="no store"), "3", "failed", "was interrupted 3 times (before: no store)"),
         # A champion that moved explains more than the number of attempts does.
-        (replace(RUN, attempts=3, challenger_version="4"), "4", "promoted", "the champion had moved"),
+        (
+            replace(RUN, attempts=3, challenger_version="4"),
+            "4",
+            "promoted",
+            "was already champion when the run was interrupted",
+        ),
     ],
 )
 def test_how_it_ends_otherwise(run: InterruptedRun, champion: str, outcome: str, reason: str) -> None:

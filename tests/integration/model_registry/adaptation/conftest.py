@@ -8,11 +8,12 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
@@ -21,8 +22,11 @@ from common.paths import REPOSITORY
 from common.pictures.embeddings import pack
 from common.postgres import apply_schema
 from common.waiting import wait_until
+from model_registry.adaptation.next_alarm import next_alarm
 from model_registry.data.content_hash import content_hash
 from model_registry.network.embedding_source import EmbeddingSource, embedding_method
+from model_registry.settings import Settings
+from model_registry.versions.champion_lookup import Champion
 from model_registry.versions.promotion import promote
 from model_registry.versions.registry_client import Registry, connect
 from tests.conftest import Stack
@@ -193,3 +197,25 @@ def champion(registry: Registry) -> str:
     version = registry.champion()
     assert version is not None
     return str(version.version)
+
+
+class AlarmSelection:
+    """What an adapter would do next."""
+
+    def __init__(self, database: Database, settings: Settings, connection: Connection) -> None:
+        self.database, self._settings, self.connection = database, settings, connection
+        self.champion = Champion("1", None)
+
+    def due(self, **changes: float) -> int | None:
+        return next_alarm(self.connection, self.champion, self._settings.model_copy(update=changes))
+
+    def age(self, table: str, column: str, seconds: float) -> None:
+        self.database.all(f"update {table} set {column} = {column} - make_interval(secs => %s)", seconds)
+
+
+@pytest.fixture
+def alarm_selection(database: Database) -> Iterator[AlarmSelection]:
+    settings = Settings(adapt_confirm_s=15, adapt_cool_down_s=300)
+    with closing(psycopg2.connect(database.url)) as connection:
+        connection.autocommit = True
+        yield AlarmSelection(database, settings, connection)

@@ -1,45 +1,14 @@
 """Which alarm is answered, and when."""
 
-from collections.abc import Iterator
-from contextlib import closing
-
-import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection
 
 from common.cli import UserError
 from common.settings import local_port
 from model_registry.adaptation.adaptation_table import Alarm, Run, is_confirmed
 from model_registry.adaptation.drifted_rows import read_labelled_rows
-from model_registry.adaptation.next_alarm import next_alarm
 from model_registry.settings import Settings
-from model_registry.versions.champion_lookup import Champion, find_champion
-from model_registry.versions.promotion import history
-from model_registry.versions.registry_client import Registry
-from tests.conftest import Stack
-from tests.integration.model_registry.adaptation.conftest import Database, Row
-
-
-class AlarmSelection:
-    """What an adapter would do next."""
-
-    def __init__(self, database: Database, settings: Settings, connection: Connection) -> None:
-        self.database, self._settings, self.connection = database, settings, connection
-        self.champion = Champion("1", None)
-
-    def due(self, **changes: float) -> int | None:
-        return next_alarm(self.connection, self.champion, self._settings.model_copy(update=changes))
-
-    def age(self, table: str, column: str, seconds: float) -> None:
-        self.database.all(f"update {table} set {column} = {column} - make_interval(secs => %s)", seconds)
-
-
-@pytest.fixture
-def alarm_selection(database: Database) -> Iterator[AlarmSelection]:
-    settings = Settings(adapt_confirm_s=15, adapt_cool_down_s=300)
-    with closing(psycopg2.connect(database.url)) as connection:
-        connection.autocommit = True
-        yield AlarmSelection(database, settings, connection)
+from model_registry.versions.champion_lookup import Champion
+from tests.integration.model_registry.adaptation.conftest import AlarmSelection, Row
 
 
 def test_a_run_is_begun_some_seconds_before_its_alarm_is_confirmed(alarm_selection: AlarmSelection) -> None:
@@ -109,19 +78,6 @@ def test_after_a_run_there_is_a_pause_and_never_a_second_one_for_its_alarm(alarm
     assert alarm_selection.due() is None
     alarm_selection.age("adaptation", "finished_at", 301)
     assert alarm_selection.due() == alarms[1]
-
-
-def test_after_a_move_of_the_champion_there_is_a_pause(
-    alarm_selection: AlarmSelection, registry: Registry, stack: Stack
-) -> None:
-    alarm = alarm_selection.database.insert_alarm()
-    alarm_selection.age("drift_alarm", "began_at", 6)
-    found = find_champion(stack.mlflow_uri, registry.model_name)
-    assert found is not None
-    assert found.promoted_at == (history(registry)[-1].when if len(history(registry)) > 1 else None)
-    alarm_selection.champion = Champion("1", history(registry)[-1].when)
-    assert alarm_selection.due(adapt_cool_down_s=10**6) is None
-    assert alarm_selection.due(adapt_cool_down_s=0) == alarm
 
 
 def test_a_run_that_was_cut_off_three_times_is_given_up(alarm_selection: AlarmSelection) -> None:

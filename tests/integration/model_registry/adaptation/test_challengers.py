@@ -10,10 +10,19 @@ import psutil
 import pytest
 
 from common.waiting import wait_until
+from model_registry.versions.champion_lookup import Champion, find_champion
 from model_registry.versions.promotion import history, promote
 from model_registry.versions.registry_client import Registry, run_id_of
 from tests.conftest import Stack
-from tests.integration.model_registry.adaptation.conftest import IMAGES, Database, Row, adapt, adapter, champion
+from tests.integration.model_registry.adaptation.conftest import (
+    IMAGES,
+    AlarmSelection,
+    Database,
+    Row,
+    adapt,
+    adapter,
+    champion,
+)
 
 
 def test_two_adapters_and_two_alarms_make_one_run_that_promotes(
@@ -146,3 +155,16 @@ def test_pictures_that_streamed_are_not_looked_at_again(
     monday = f"{embedded['cached']} from the cache"
     assert f"embeddings: {IMAGES - changed} from the stream, {monday}, {changed} computed" in answer.stderr
     assert answer.stderr.count(f"{file} has changed since it streamed") == changed
+
+
+def test_after_a_move_of_the_champion_there_is_a_pause(
+    alarm_selection: AlarmSelection, registry: Registry, stack: Stack
+) -> None:
+    alarm = alarm_selection.database.insert_alarm()
+    alarm_selection.age("drift_alarm", "began_at", 6)
+    found = find_champion(stack.mlflow_uri, registry.model_name)
+    assert found is not None
+    assert found.promoted_at == (history(registry)[-1].when if len(history(registry)) > 1 else None)
+    alarm_selection.champion = Champion("1", history(registry)[-1].when)
+    assert alarm_selection.due(adapt_cool_down_s=10**6) is None
+    assert alarm_selection.due(adapt_cool_down_s=0) == alarm
