@@ -8,7 +8,7 @@ STAGES := data_prepare data_generate model_registry api_serving connect_reconcil
 PINS := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header pyproject.toml
 COMPOSE := docker compose
 # Most tests wait for something; each worker has a stack of its own, of some 1.6 GiB.
-WORKERS ?= 3
+WORKERS ?= 2
 # Services to leave out: make up WITHOUT="grafana-dashboard data-generator"
 WITHOUT ?=
 leaving_out = $(if $(WITHOUT),$$($(1) config --services | grep -vxF $(foreach name,$(WITHOUT),-e $(name))))
