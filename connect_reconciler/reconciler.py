@@ -34,7 +34,7 @@ GIVEN_UP = Gauge("connector_given_up", "1 while the restarts of the window are u
 
 
 class Reconciler:
-    """One `run_once` looks at everything and puts right what it can; what it cannot is on `/readyz`."""
+    """`run_once` looks at everything and puts right what it can; what it cannot is on `/readyz`."""
 
     def __init__(
         self,

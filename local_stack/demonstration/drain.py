@@ -90,5 +90,5 @@ class Drain:
         try:
             return without_outcome(self._target_url, missing)
         except psycopg2.OperationalError:
-            # Unavailable for a moment; patience has an end.
+            # Away for a moment; patience has an end.
             return missing
