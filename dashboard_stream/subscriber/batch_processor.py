@@ -48,7 +48,7 @@ class DeadLetterProducer(Protocol):
 class PausableConsumer(Protocol):
     """See `TopicReader`."""
 
-    def hold(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
+    def pause_for(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
         """Wait without reading on; the partitions that are still ours. Raises `BrokerUnavailable`."""
 
 
@@ -129,14 +129,14 @@ class Processor:
                 metrics.WAITS.labels(away.part).inc()
                 raise
 
-        def hold(seconds: float) -> None:
+        def pause_for(seconds: float) -> None:
             try:
-                batch.keep(self._consumer.hold(seconds, batch.first_offsets(), batch.next_offsets()))
+                batch.keep(self._consumer.pause_for(seconds, batch.first_offsets(), batch.next_offsets()))
             except BrokerUnavailable:
                 # The consumer had to be given up, and with it the place behind this batch.
                 batch.keep(set())
 
-        retry_until_stopped(attempt, self._health, self._stop, hold)
+        retry_until_stopped(attempt, self._health, self._stop, pause_for)
 
     def _unless_stopped(self, work: Callable[[], T]) -> T:
         return unless_stopped(work, self._stop, self._health.beat)

@@ -39,7 +39,7 @@ class TopicReader:
         consumer.resume(*consumer.paused())
         return [_message(record) for records in self._poll(consumer, most).values() for record in records]
 
-    def hold(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
+    def pause_for(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
         """Stay in the group for `seconds`, or until told to stop, without reading on. Raises `BrokerUnavailable`.
 
         The batch in hand lies between the offsets `first` and `following`. Returns those of its partitions that are

@@ -51,7 +51,7 @@ class CommandResult:
 
 
 def ask(connection: Connection, command: str, argument: str = "", reason: str = "") -> int:
-    """Ask for `command` and commit; returns its id for `read_result`. The generator judges whether it is a right one."""
+    """Ask for `command` and commit; returns its id for `read_result`. The generator says whether it is a right one."""
     with connection, connection.cursor() as cursor:
         cursor.execute(
             "insert into generator_command (command, argument, reason) values (%s, %s, %s) returning id",

@@ -60,7 +60,7 @@ class PausableConsumer:
     stop_after: int = 100
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def hold(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
+    def pause_for(self, seconds: float, first: dict[Partition, int], following: dict[Partition, int]) -> set[Partition]:
         self.waits_s.append(seconds)
         if len(self.waits_s) >= self.stop_after:
             self.stop.set()
