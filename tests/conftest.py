@@ -97,7 +97,7 @@ def stack() -> Iterator[Stack]:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="cargo-") as folder:
         # Root's databases run as another user, who must reach their folder.
         Path(folder).chmod(0o755)
-        patch.setenv("CARGO_PORT_OFFSET", str(workers.STACK_OFFSETS[workers.NUMBER]))
+        patch.setenv("CARGO_PORT_OFFSET", str(workers.stack_offset()))
         patch.setenv("LOCAL_STACK_STATE_DIR", folder)
         # What tests insert may look like a drift; the model that all of them see shall stay.
         patch.setenv("MODEL_REGISTRY_ADAPT_CONFIRM_S", "86400")

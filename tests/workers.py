@@ -3,11 +3,21 @@ files come first."""
 
 import os
 
+import pytest
+
 NUMBER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Of this worker, from 0; of a run without workers 0."""
 
 STACK_OFFSETS = (20000, 20250, 20500, 20750)
 """Of each worker's stack: no port of one is a port of another, and all lie below those that clients get at random."""
+
+
+def stack_offset() -> int:
+    """By how much the ports of this worker's stack are moved."""
+    if len(STACK_OFFSETS) <= NUMBER:
+        raise pytest.UsageError(f"at most {len(STACK_OFFSETS)} workers can have a stack: make test WORKERS=2")
+    return STACK_OFFSETS[NUMBER]
+
 
 LONGEST_FIRST = (
     "tests/e2e/test_compose.py",

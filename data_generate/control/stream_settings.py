@@ -33,7 +33,7 @@ class StreamSettings:
 
 @dataclass(frozen=True)
 class Rules:
-    """What `reset` goes back to, and what a `mix` is checked by; without `know` there are no mixes and no labels."""
+    """What `reset` goes back to, and what checks a `mix`; without `check_mix` there are no mixes and no labels."""
 
     settings: StreamSettings
     check_mix: CheckMix | None

@@ -70,7 +70,7 @@ def collect(
 ) -> list[LabelledImage]:
     """Look until the images are enough, and return them. `UserError` when they are not before patience ends.
 
-    `meanwhile` gets those there are so far and the number wanted, at each look.
+    `on_progress` gets those there are so far and the number wanted, at each look.
     """
     began = clock()
     while True:

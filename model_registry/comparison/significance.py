@@ -46,10 +46,10 @@ class StrategySummary:
 class Difference:
     """A contender's mean over both days minus the baseline's at the same budget, split by split.
 
-    `p_these` asks whether the difference on these very images is more than the luck of the draw (Wilcoxon's signed-rank
-    test). `p_others` asks whether it would hold on other images of the kind: splits of one data set share most of their
-    images, so they are no independent witnesses (Nadeau and Bengio, Inference for the generalization error, 2003).
-    Both are corrected for the number of contenders (Holm).
+    `p_same_images` asks whether the difference on these very images is more than the luck of the draw (Wilcoxon's
+    signed-rank test). `p_new_images` asks whether it would hold on other images of the kind: splits of one data set
+    share most of their images, so they are no independent witnesses (Nadeau and Bengio, Inference for the
+    generalization error, 2003). Both are corrected for the number of contenders (Holm).
     """
 
     config: StrategyConfig
