@@ -11,13 +11,15 @@ from common.health.state import Health
 from common.paths import REPOSITORY
 from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, pack, project
 from common.postgres import Connection, apply_schema, connect
+from common.waiting import wait_until
 from dashboard_stream.clients.target_database import TargetDatabase
 from dashboard_stream.drift.reference import Reference
 from dashboard_stream.drift.sliding_window import PredictionRow
-from dashboard_stream.drift.store import DriftStore
+from dashboard_stream.drift.store import ALONE, DriftStore
 from dashboard_stream.drift.tracking import DriftTracker
 from tests.conftest import Stack
 from tests.dashboard_stream.drift import predicted
+from tests.timeouts import WAIT_TIMEOUT_S
 
 WINDOW, EVERY = 20, 5
 
@@ -87,10 +89,19 @@ class Target:
         """A new monitor; the old one is gone."""
         for old in self._databases:
             old.close()
+        wait_until(self._nobody_monitors, "the old monitor's session has ended", WAIT_TIMEOUT_S)
         self.health = Health()
         self._databases.append(TargetDatabase(self.url, "drift-monitor"))
         store = DriftStore(self._databases[-1])
         self.monitor = DriftTracker(store, self.references, self.health, WINDOW, EVERY, lambda: self.now)
+
+    def _nobody_monitors(self) -> bool:
+        # The server ends a session, and frees its lock, a moment after its client has closed it.
+        with self.connection, self.connection.cursor() as cursor:
+            cursor.execute(ALONE)
+            row = cursor.fetchone()
+            cursor.execute("select pg_advisory_unlock_all()")
+        return row == (True,)
 
     def insert(self, rows: Sequence[PredictionRow]) -> None:
         with self.connection, self.connection.cursor() as cursor:
