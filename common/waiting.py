@@ -72,7 +72,7 @@ def retry_until_stopped(
 ) -> T:
     """Call `work` until nothing it needs is `Unavailable`, and return what it returns. `Stopped` when `stop` is set.
 
-    Pauses 0.2 to 5 s, in which `stop` is heard unless `pause` is given. `health` beats at each attempt and lacks what
+    Pauses 0.2 to 5 s, in which `stop` is heard unless `pause` is given. `health` beats at each attempt and misses what
     is away; what is there again is for `work` or its caller to say.
     """
 
@@ -84,7 +84,7 @@ def retry_until_stopped(
     def say(state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Unavailable):
-            health.lacks(error.part, str(error))
+            health.mark_missing(error.part, str(error))
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Unavailable),

@@ -51,15 +51,15 @@ def main(
         return
     stop = stop_event()
     health = Health(stale_after_s=4 * POLL_INTERVAL_S)
-    health.lacks("tables", "not checked yet")
+    health.mark_missing("tables", "not checked yet")
     serve_health(health, settings.health_host, settings.health_port)
     while not stop.is_set():
         health.beat()
         try:
             create_tables(settings, 0)
-            health.has("tables")
+            health.mark_available("tables")
         except (UserError, psycopg2.Error) as error:
-            health.lacks("tables", " ".join(str(error).split()))
+            health.mark_missing("tables", " ".join(str(error).split()))
         # While something is missing others wait for it.
         stop.wait(POLL_INTERVAL_S if health.ready()[0] else 1.0)
 

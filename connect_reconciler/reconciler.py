@@ -57,15 +57,15 @@ class Reconciler:
         self._health.beat()
         try:
             self.check_topics(now)
-            self._health.has("broker")
+            self._health.mark_available("broker")
         except (BrokerUnavailable, KafkaError, OSError) as error:
-            self._health.lacks("broker", f"{type(error).__name__}: {error}")
+            self._health.mark_missing("broker", f"{type(error).__name__}: {error}")
             return False
         try:
             present = self._connect.connectors()
-            self._health.has("connect")
+            self._health.mark_available("connect")
         except (ConnectUnavailable, httpx.HTTPStatusError) as error:
-            self._health.lacks("connect", str(error))
+            self._health.mark_missing("connect", str(error))
             return False
         self.check_connectors(present, now)
         return True
@@ -83,10 +83,10 @@ class Reconciler:
             try:
                 self._check_connector(name, config, present.get(name), now)
             except (ConnectUnavailable, TargetUnavailable) as error:
-                self._health.lacks(name, str(error))
+                self._health.mark_missing(name, str(error))
             except httpx.HTTPStatusError as error:
                 # Connect refuses the file itself: trying again is all one can do until someone mends it.
-                self._health.lacks(name, f"Connect refuses it: {error.response.text[:500]}")
+                self._health.mark_missing(name, f"Connect refuses it: {error.response.text[:500]}")
 
     def _check_connector(
         self, name: str, config: Mapping[str, str], status: ConnectorStatus | None, now: float
@@ -95,29 +95,29 @@ class Reconciler:
         if status is not None and status.running and status.config == config:
             restarts.seen_running(now)
             GIVEN_UP.labels(name).set(0)
-            self._health.has(name)
+            self._health.mark_available(name)
             return
         restarts.seen_down()
         if status is None or status.config != config:
             self._connect.put_config(name, config)
             log.info("%s %s", "created" if status is None else "set back", name)
             REWRITES.labels(name).inc()
-            self._health.lacks(name, "just written")
+            self._health.mark_missing(name, "just written")
         elif status.state in {"STOPPED", "PAUSED"}:
             self._connect.resume(name)
             log.info("resumed %s", name)
-            self._health.lacks(name, f"was {status.state}, now resumed")
+            self._health.mark_missing(name, f"was {status.state}, now resumed")
         elif status.failed:
             self._recover(name, status.cause, restarts, now)
         else:
-            self._health.lacks(name, f"{status.state}, tasks {list(status.task_states)}")
+            self._health.mark_missing(name, f"{status.state}, tasks {list(status.task_states)}")
 
     def _recover(self, name: str, cause: str, restarts: RestartLimit, now: float) -> None:
         given_up = restarts.exhausted(now)
         GIVEN_UP.labels(name).set(given_up)
         if given_up:
             cause = f"restarted {self._settings.restarts} times without success; next attempt later: {cause}"
-        self._health.lacks(name, cause)
+        self._health.mark_missing(name, cause)
         if not restarts.may_restart(now):
             return
         if name != SINK_CONNECTOR:
@@ -143,7 +143,7 @@ def main() -> None:
     stop = stop_event()
     # Taking a batch over may last longer than a turn should.
     health = Health(stale_after_s=180)
-    health.lacks("connect", "not checked yet")
+    health.mark_missing("connect", "not checked yet")
     serve_health(health, settings.health_host, settings.health_port)
     client = ConnectClient(settings.connect_url)
     sink = SinkRecovery(client, settings.kafka_bootstrap_servers, settings.target_database_url)

@@ -35,9 +35,11 @@ def subscribe(
     while True:
         messages = retry_until_stopped(lambda: reader.poll(size.rows), health, stop)
         if reader.has_partitions():
-            health.has("partitions")
+            health.mark_available("partitions")
         else:
-            health.lacks("partitions", f"the group {CONSUMER_GROUP} has assigned no partition to this subscriber yet")
+            health.mark_missing(
+                "partitions", f"the group {CONSUMER_GROUP} has assigned no partition to this subscriber yet"
+            )
         if messages:
             batch = Batch(messages)
             began_s = time.monotonic()
@@ -54,7 +56,7 @@ def main() -> None:
     stop = stop_event()
     health = Health(settings.heartbeat_file)
     for part in ("database", "api", "broker", "partitions"):
-        health.lacks(part, "not checked yet")
+        health.mark_missing(part, "not checked yet")
     lag = LagReporter(settings.kafka_bootstrap_servers, health, stop)
     serve_health(health, settings.health_host, settings.health_port, {"/stream": lag.stream})
     lag.start()
@@ -67,7 +69,7 @@ def main() -> None:
     try:
         for part, check in (("database", store.check), ("api", api.check)):
             retry_until_stopped(check, health, stop)
-            health.has(part)
+            health.mark_available(part)
         log.info("reading %s as %s", SOURCE_TOPIC, CONSUMER_GROUP)
         subscribe(reader, Processor(api, store, letters, reader, health, stop), health, stop, settings.batch_rows)
     except Stopped:

@@ -40,10 +40,10 @@ def watch(counter: DriftTracker, health: Health, stop: threading.Event, poll_s: 
         try:
             more = counter.run_once()
         except ApiUnavailable:
-            health.has("database")
+            health.mark_available("database")
             raise
-        health.has("database")
-        health.has("api")
+        health.mark_available("database")
+        health.mark_available("api")
         return more
 
     while True:
@@ -58,7 +58,7 @@ def main() -> None:
     settings = Settings()
     stop = stop_event()
     health = Health(settings.heartbeat_file)
-    health.lacks("database", "not checked yet")
+    health.mark_missing("database", "not checked yet")
     serve_health(health, settings.health_host, settings.drift_health_port)
     database = TargetDatabase(settings.target_database_url, "drift-monitor")
     references = InterruptibleReferences(ReferenceApi(settings.api_url, settings.api_timeout_s), health, stop)

@@ -91,12 +91,14 @@ def main(
     if settings.subscriber_url and table is Table.cargo:
         flow_control = BackPressure(str(settings.subscriber_url), settings.max_open_rows, health, stop)
 
-    health.lacks("database", "not connected yet")
+    health.mark_missing("database", "not connected yet")
     serve_health(health, settings.health_host, settings.health_port)
     database = SourceDatabase(settings.source_database_url, health, stop)
     base = StreamSettings(settings.rate, plan)
     # Without a rate it does what it was told at the start, and ends.
-    steering = CommandPoller(database, Rules(base, check_mix), health).steering if base.rate else lambda _: base
+    settings_at = (
+        CommandPoller(database, Rules(base, check_mix), health).current_settings if base.rate else lambda _: base
+    )
     try:
         schemas = ("schema.sql",) if table is Table.cargo else ("schema.sql", "iris_schema.sql")
         tables = (source.table, "cargo_load", "generator_command", "cargo_label_due")
@@ -108,7 +110,7 @@ def main(
             if flow_control:
                 flow_control.start(loaded)
         log.info("inserting %s into %s", base, source.table)
-        stream = Stream(database, source, steering, flow_control, stop, health.beat)
+        stream = Stream(database, source, settings_at, flow_control, stop, health.beat)
         log.info("inserted %d rows", stream.run(burst, count))
     except Stopped:
         log.info("stopped while the database was unavailable")

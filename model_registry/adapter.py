@@ -53,25 +53,27 @@ class Adapter:
         if alarm is None:
             self._stop.wait(LOOP_INTERVAL_S)
         elif self._carried_out(alarm):
-            self._health.has("run")
+            self._health.mark_available("run")
             self._runs.reset()
         elif not self._stop.is_set():
-            self._health.lacks("run", f"the run for alarm {alarm} was interrupted or could not start; see the log")
+            self._health.mark_missing(
+                "run", f"the run for alarm {alarm} was interrupted or could not start; see the log"
+            )
             self._stop.wait(self._runs.failed())
 
     def _due(self) -> int | None:
         try:
             connection = self._connected()
             champion = find_champion(self._settings.tracking_uri, self._model_name)
-            self._health.has("registry")
+            self._health.mark_available("registry")
             if champion is None:
                 return None
             with adaptation_lock(connection, self._model_name) as alone:
                 return next_alarm(connection, champion, self._settings) if alone else None
         except RegistryUnavailable as error:
-            self._health.lacks("registry", str(error))
+            self._health.mark_missing("registry", str(error))
         except (UserError, psycopg2.Error) as error:
-            self._health.lacks("database", " ".join(str(error).split()))
+            self._health.mark_missing("database", " ".join(str(error).split()))
             self._disconnect()
         return None
 
@@ -81,7 +83,7 @@ class Adapter:
             self._connection.autocommit = True
         with self._connection.cursor() as cursor:
             cursor.execute("select from adaptation limit 0")
-        self._health.has("database")
+        self._health.mark_available("database")
         return self._connection
 
     def _disconnect(self) -> None:
@@ -126,7 +128,7 @@ def main(model_name: Annotated[str, typer.Option(help="Name the models are regis
     stop = stop_event()
     health = Health()
     for part in ("database", "registry"):
-        health.lacks(part, "not checked yet")
+        health.mark_missing(part, "not checked yet")
     serve_health(health, settings.health_host, settings.adapter_health_port)
     adapter = Adapter(settings, model_name, health, stop)
     while not stop.is_set():

@@ -46,7 +46,7 @@ def main() -> None:
     settings = Settings()
     stop = stop_event()
     health = Health()
-    health.lacks("champion", "not checked yet")
+    health.mark_missing("champion", "not checked yet")
     serve_health(health, settings.health_host, settings.health_port)
     trainings = RetrySchedule(first_s=1.0, longest_s=20.0)
     while not stop.is_set():
@@ -54,18 +54,18 @@ def main() -> None:
         try:
             champion = find_champion(settings.tracking_uri, MODEL_NAME)
         except RegistryUnavailable as error:
-            health.lacks("champion", str(error))
+            health.mark_missing("champion", str(error))
             stop.wait(LOOP_INTERVAL_S)
             continue
         if champion is not None:
-            health.has("champion")
+            health.mark_available("champion")
             trainings.reset()
             stop.wait(POLL_INTERVAL_S)
             continue
-        health.lacks("champion", "none yet: training")
+        health.mark_missing("champion", "none yet: training")
         if train(health, stop):
             continue
-        health.lacks("champion", "the training failed; the log says why")
+        health.mark_missing("champion", "the training failed; the log says why")
         stop.wait(trainings.failed())
 
 

@@ -33,14 +33,14 @@ class Health:
         self._stale_after_s = stale_after_s
         self._last_beat = time.monotonic()
 
-    def lacks(self, part: str, reason: str) -> None:
-        """Say that `part` is missing; `/readyz` answers 503 with the reason until `has` is called."""
+    def mark_missing(self, part: str, reason: str) -> None:
+        """Say that `part` is missing; `/readyz` answers 503 with the reason until `mark_available` is called."""
         with self._changing:
             if self._missing.get(part) != reason:
                 log.warning("%s is missing: %s", part, reason)
             self._missing = {**self._missing, part: reason}
 
-    def has(self, part: str) -> None:
+    def mark_available(self, part: str) -> None:
         """Say that `part` is there (again)."""
         with self._changing:
             if part in self._missing:

@@ -100,7 +100,7 @@ class Processor:
                 postponed = answer.reason
         if postponed:
             raise ApiUnavailable(postponed)
-        self._health.has("api")
+        self._health.mark_available("api")
 
     def _record(self, batch: Batch) -> None:
         if not len(batch):
@@ -110,7 +110,7 @@ class Processor:
         # First the topic, then the database: a letter that the database knows is never produced again.
         self._unless_stopped(lambda: self._letters.produce(letters))
         new = self._store.write(predictions, letters)
-        self._health.has("database")
+        self._health.mark_available("database")
         for prediction in predictions:
             if prediction.row.id in new:
                 metrics.PREDICTIONS.labels(prediction.class_name).inc()

@@ -44,7 +44,7 @@ class LagReporter(threading.Thread):
             try:
                 self._measure_until_broken()
             except (BrokerUnavailable, KafkaError) as error:
-                self._health.lacks("broker", f"{error}")
+                self._health.mark_missing("broker", f"{error}")
                 self._finish({}, f"{error}")
                 self._rest(RETRY_S)
 
@@ -87,7 +87,7 @@ class LagReporter(threading.Thread):
                 if not partitions or time.monotonic() - listed_s > REST_S:
                     partitions, listed_s = _partitions(admin), time.monotonic()
                 self._finish(_measure(admin, partitions), None)
-                self._health.has("broker")
+                self._health.mark_available("broker")
                 self._rest(REST_S)
         finally:
             admin.close()

@@ -31,17 +31,17 @@ class CommandPoller:
 
     def __init__(self, database: Database, rules: Rules, health: Health) -> None:
         self._database, self._rules, self._health = database, rules, health
-        self._steering = rules.settings
-        self._next_look_s = 0.0
+        self._current = rules.settings
+        self._next_poll_s = 0.0
 
-    def steering(self, elapsed_s: float) -> StreamSettings:
+    def current_settings(self, elapsed_s: float) -> StreamSettings:
         """What holds now; looks at the database twice a second at most."""
-        if elapsed_s >= self._next_look_s:
-            full = self._look()
-            self._next_look_s = elapsed_s + (0.0 if full else POLL_INTERVAL_S)
-        return self._steering
+        if elapsed_s >= self._next_poll_s:
+            full = self._poll()
+            self._next_poll_s = elapsed_s + (0.0 if full else POLL_INTERVAL_S)
+        return self._current
 
-    def _look(self) -> bool:
+    def _poll(self) -> bool:
         """Take up what is pending and deliver a batch of labels; whether that was a full one."""
 
         def read(cursor: Any) -> tuple[list[Command], list[Command], bool]:
@@ -50,22 +50,22 @@ class CommandPoller:
         applied, pending, labels_due = self._database.transaction(read)
         if pending:
             applied += self._settle(applied, pending)
-        steering, problems = self._rules.replay(applied)
+        current, problems = self._rules.replay(applied)
         self._health.note("steering", "; ".join(problems) or None)
-        if steering != self._steering:
-            log.info("from now on: %s, as generator_command says; `reset` goes back to the settings", steering)
-        self._steering = steering
+        if current != self._current:
+            log.info("from now on: %s, as generator_command says; `reset` goes back to the settings", current)
+        self._current = current
         return labels_due and self._database.transaction(labels.deliver) == labels.DELIVERED_AT_ONCE
 
     def _settle(self, applied: list[Command], pending: list[Command]) -> list[Command]:
         """Note what comes of the pending commands; returns those that are applied."""
-        steering, _ = self._rules.replay(applied)
+        current, _ = self._rules.replay(applied)
         obeyed, settlements = [], []
         for command in pending:
             try:
-                steering = self._rules.apply(steering, command)
+                current = self._rules.apply(current, command)
                 obeyed.append(command)
-                settlements.append(CommandResult(command.id, State.applied, str(steering)))
+                settlements.append(CommandResult(command.id, State.applied, str(current)))
             except UserError as error:
                 settlements.append(CommandResult(command.id, State.refused, str(error)))
             log.info("command %d (%s %s): %s", command.id, command.command, command.argument, settlements[-1].state)

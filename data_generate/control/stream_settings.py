@@ -38,7 +38,7 @@ class Rules:
     settings: StreamSettings
     check_mix: CheckMix | None
 
-    def apply(self, steering: StreamSettings, command: Command) -> StreamSettings:
+    def apply(self, current: StreamSettings, command: Command) -> StreamSettings:
         """What holds after `command`. `UserError` says what is allowed instead."""
         try:
             kind = Kind(command.command.strip())
@@ -49,31 +49,31 @@ class Rules:
         if kind in {Kind.pause, Kind.resume, Kind.reset}:
             if argument:
                 raise UserError(f"{kind} takes no argument, but {argument!r} was given. Ask for {kind} alone.")
-            return self.settings if kind is Kind.reset else replace(steering, paused=kind is Kind.pause)
+            return self.settings if kind is Kind.reset else replace(current, paused=kind is Kind.pause)
         if kind is Kind.rate:
-            return replace(steering, rate=_parse_rate(argument))
+            return replace(current, rate=_parse_rate(argument))
         if self.check_mix is None:
             raise UserError(
                 f"{kind} is for the table cargo, and this generator fills another. Allowed: rate, pause, resume, reset."
             )
         if kind is Kind.labels:
-            return replace(steering, label_delay_s=parse_labels(argument))
+            return replace(current, label_delay_s=parse_labels(argument))
         mix = parse_mix(argument)
         self.check_mix(mix)
-        return replace(steering, schedule=Schedule((0.0,), (mix,)))
+        return replace(current, schedule=Schedule((0.0,), (mix,)))
 
     def replay(self, applied: Iterable[Command]) -> tuple[StreamSettings, list[str]]:
         """What holds after commands that were applied before, in the order of their ids; and those it cannot follow.
 
         Such a command was right when it was applied; since then a manifest went, or the table is another.
         """
-        steering, problems = self.settings, []
+        current, problems = self.settings, []
         for command in sorted(applied, key=lambda each: each.id):
             try:
-                steering = self.apply(steering, command)
+                current = self.apply(current, command)
             except UserError as error:
                 problems.append(f"command {command.id} ({command.command} {command.argument}): {error}")
-        return steering, problems
+        return current, problems
 
 
 def _parse_rate(text: str) -> float:

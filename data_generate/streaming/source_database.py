@@ -131,7 +131,7 @@ class SourceDatabase:
 
     def _until_done(self, work: Callable[[Connection], T]) -> T:
         result = retry_until_stopped(lambda: self._attempt(work), self._health, self._stop)
-        self._health.has("database")
+        self._health.mark_available("database")
         self._first_answer_by_s = math.inf
         return result
 

@@ -45,7 +45,7 @@ class Stream:
 
     database: Database
     source: RowSource
-    steering: Callable[[float], StreamSettings]
+    settings: Callable[[float], StreamSettings]
     """What holds that many seconds after the start."""
     flow_control: FlowControl | None
     """None = never hold back."""
@@ -64,7 +64,7 @@ class Stream:
         while not self.stop.is_set():
             self.beat()
             elapsed_s = self.clock() - start_s
-            now = self.steering(elapsed_s)
+            now = self.settings(elapsed_s)
             if now.rate:
                 pace = pace or Pace(now.rate)
                 pace.change(now.rate, elapsed_s)

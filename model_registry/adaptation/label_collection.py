@@ -33,25 +33,25 @@ class LabelledRows:
     """Rows since the last image that was new."""
 
 
-def wanted_images(look: LabelledRows, reference_accuracy: float | None, settings: Settings) -> int:
+def wanted_images(rows: LabelledRows, reference_accuracy: float | None, settings: Settings) -> int:
     """How many images the gate is expected to need, by what the champion has lost.
 
     Of which a share of one in `FOLDS` is held out to judge by. As many as allowed while the loss is not known.
     """
-    if reference_accuracy is None or look.accuracy is None:
+    if reference_accuracy is None or rows.accuracy is None:
         return settings.adapt_images
-    needed = FOLDS * required_test_images(expected_gain(reference_accuracy, look.accuracy, settings.gate_gain))
+    needed = FOLDS * required_test_images(expected_gain(reference_accuracy, rows.accuracy, settings.gate_gain))
     return int(min(max(needed, settings.adapt_minimum_images), settings.adapt_images))
 
 
-def has_enough(look: LabelledRows, wanted: int, waited_s: float, settings: Settings) -> bool:
+def has_enough(rows: LabelledRows, wanted: int, waited_s: float, settings: Settings) -> bool:
     """Whether the images are enough. `UserError` when they are not and the patience is over."""
-    images = len(look.images)
+    images = len(rows.images)
     if images >= wanted:
         return True
     over = waited_s >= settings.adapt_patience_s
     if images >= settings.adapt_minimum_images:
-        return over or look.rows_since_new >= NOTHING_NEW_ROWS
+        return over or rows.rows_since_new >= NOTHING_NEW_ROWS
     if over:
         raise UserError(
             f"only {images} labelled images of '{DRIFTED}' after {waited_s:.0f} s; "
@@ -61,27 +61,27 @@ def has_enough(look: LabelledRows, wanted: int, waited_s: float, settings: Setti
 
 
 def collect(
-    look: Callable[[], LabelledRows],
+    read_rows: Callable[[], LabelledRows],
     reference_accuracy: float | None,
     settings: Settings,
     on_progress: Callable[[Sequence[LabelledImage], int], object],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], object] = time.sleep,
 ) -> list[LabelledImage]:
-    """Look until the images are enough, and return them. `UserError` when they are not before patience ends.
+    """Read until the images are enough, and return them. `UserError` when they are not before patience ends.
 
-    `on_progress` gets those there are so far and the number wanted, at each look.
+    `on_progress` gets those there are so far and the number wanted, at each reading.
     """
     began = clock()
     while True:
-        seen = look()
-        wanted = wanted_images(seen, reference_accuracy, settings)
+        rows = read_rows()
+        wanted = wanted_images(rows, reference_accuracy, settings)
         waited_s = clock() - began
-        enough = has_enough(seen, wanted, waited_s, settings)
-        on_progress(seen.images, wanted)
+        enough = has_enough(rows, wanted, waited_s, settings)
+        on_progress(rows.images, wanted)
         if enough:
             log.info(
-                "%d labelled images of the drifted period in %.0f s, %d wanted", len(seen.images), waited_s, wanted
+                "%d labelled images of the drifted period in %.0f s, %d wanted", len(rows.images), waited_s, wanted
             )
-            return list(seen.images)
+            return list(rows.images)
         sleep(POLL_INTERVAL_S)

@@ -27,7 +27,7 @@ def test_it_says_what_the_service_says(health: Health) -> None:
     server = serve_health(health, "127.0.0.1", 0)
     address = f"http://127.0.0.1:{server.server_port}/readyz"
     assert check(address).returncode == 0
-    health.lacks("database", "it is away")
+    health.mark_missing("database", "it is away")
     answer = check(address)
     assert answer.returncode == 1
     assert "503" in answer.stderr

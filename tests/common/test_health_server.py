@@ -61,10 +61,10 @@ def get(server: HealthServer, path: str) -> httpx.Response:
 
 
 def test_ready_says_what_is_missing(health: Health, server: HealthServer) -> None:
-    health.lacks("broker", "refused")
+    health.mark_missing("broker", "refused")
     answer = get(server, "/readyz")
     assert (answer.status_code, answer.json()["missing"]) == (503, {"broker": "refused"})
-    health.has("broker")
+    health.mark_available("broker")
     assert get(server, "/readyz").status_code == 200
 
 

@@ -24,11 +24,11 @@ IRIS = Rules(SETTINGS, None)
 
 
 def after(*commands: str, rules: Rules = RULES) -> StreamSettings:
-    steering = SETTINGS
+    current = SETTINGS
     for text in commands:
         command, _, argument = text.partition(" ")
-        steering = rules.apply(steering, Command(1, command, argument))
-    return steering
+        current = rules.apply(current, Command(1, command, argument))
+    return current
 
 
 def test_each_command_changes_its_own_part() -> None:
@@ -94,10 +94,8 @@ def test_the_newest_of_each_kind_says_all(given_texts: list[str]) -> None:
 
 
 def test_what_cannot_be_followed_any_more_is_told_and_left_out() -> None:
-    steering, problems = RULES.replay(
-        [Command(3, "rate", "5"), Command(2, "mix", "wednesday"), Command(1, "pause", "")]
-    )
-    assert (steering.rate, steering.paused, steering.schedule) == (5, True, SETTINGS.schedule)
+    current, problems = RULES.replay([Command(3, "rate", "5"), Command(2, "mix", "wednesday"), Command(1, "pause", "")])
+    assert (current.rate, current.paused, current.schedule) == (5, True, SETTINGS.schedule)
     assert problems == ["command 2 (mix wednesday): manifest wednesday.json cannot be read. Make it."]
 
 

@@ -75,7 +75,7 @@ def steered(rate: float, mix: str = "monday", schedule: str = "") -> StreamSetti
 
 
 def run(
-    steering: StreamSettings | Callable[[float], StreamSettings],
+    settings: StreamSettings | Callable[[float], StreamSettings],
     burst: int = 0,
     count: int | None = None,
     work_s: float = 0.0,
@@ -84,7 +84,7 @@ def run(
 ) -> Database:
     clock = Clock()
     database = Database(clock, work_s)
-    at = (lambda _: steering) if isinstance(steering, StreamSettings) else steering
+    at = (lambda _: settings) if isinstance(settings, StreamSettings) else settings
     stream = Stream(database, cargo(seed), at, flow_control, clock, lambda: None, clock.read)
     assert stream.run(burst, count) == len(database.rows())
     return database
