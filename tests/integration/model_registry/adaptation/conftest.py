@@ -130,9 +130,8 @@ class Database:
 
 
 @pytest.fixture
-def database(stack: Stack, registry: Registry) -> Iterator[Database]:
-    """Empty tables, while version 1 is the champion."""
-    promote(registry, "1", "test", "as before")
+def tables(stack: Stack) -> Iterator[Database]:
+    """Empty tables."""
     schema = f"test_{uuid.uuid4().hex[:8]}"
     with stack.target() as connection, connection.cursor() as cursor:
         cursor.execute(f"create schema {schema}")
@@ -144,6 +143,13 @@ def database(stack: Stack, registry: Registry) -> Iterator[Database]:
         cursor.execute("\n".join(line for line in roles.splitlines() if line.endswith("to adapteruser;")))
         yield database
         cursor.execute(f"drop schema {schema} cascade")
+
+
+@pytest.fixture
+def database(registry: Registry, tables: Database) -> Database:
+    """Empty tables, while version 1 is the champion."""
+    promote(registry, "1", "test", "as before")
+    return tables
 
 
 @pytest.fixture(scope="module")
@@ -214,8 +220,8 @@ class AlarmSelection:
 
 
 @pytest.fixture
-def alarm_selection(database: Database) -> Iterator[AlarmSelection]:
+def alarm_selection(tables: Database) -> Iterator[AlarmSelection]:
     settings = Settings(adapt_confirm_s=15, adapt_cool_down_s=300)
-    with closing(psycopg2.connect(database.url)) as connection:
+    with closing(psycopg2.connect(tables.url)) as connection:
         connection.autocommit = True
-        yield AlarmSelection(database, settings, connection)
+        yield AlarmSelection(tables, settings, connection)
