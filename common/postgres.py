@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that wait for the server, and schemas that may be applied again and again."""
+"""Connections to PostgreSQL that wait for the server, and the login roles of the services."""
 
 import logging
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from psycopg2.extensions import connection as Connection
 from common.cli import UserError
 from common.waiting import STARTUP_TIMEOUT_S, retry_for
 
-__all__ = ["Connection", "Role", "apply_roles", "apply_schema", "connect", "describe"]
+__all__ = ["Connection", "Role", "apply_roles", "connect", "describe"]
 
 log = logging.getLogger(__name__)
 
-SCHEMA_LOCK = "select pg_advisory_xact_lock(hashtext('cargo schema'))"
-"""Lets several services apply a schema at once: `create table if not exists` alone can collide."""
+ROLES_LOCK = "select pg_advisory_xact_lock(hashtext('cargo roles'))"
+"""Lets several services make roles at once: `create role` alone can collide."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,25 @@ def describe(url: str) -> str:
     return f"{parts.hostname}:{parts.port or 5432}{parts.path}"
 
 
-def connect(url: str, application: str, timeout_s: float = STARTUP_TIMEOUT_S) -> Connection:
+LOCK_TIMEOUT_S = 5
+"""A table that somebody has locked holds nobody for longer at once: a service hears in between that it shall end."""
+
+STATEMENT_TIMEOUT_S = 300
+"""Longer than any statement of ours takes, a bulk load on a slow machine included."""
+
+
+def connect(
+    url: str,
+    application: str,
+    timeout_s: float = STARTUP_TIMEOUT_S,
+    password: str | None = None,
+    idle_in_transaction_timeout_s: int = 0,
+) -> Connection:
     """Connect, waiting up to `timeout_s` for the server. `UserError` when it never answers.
+
+    A `password` is used in place of the address's own. No statement waits longer than `LOCK_TIMEOUT_S` for a lock or
+    takes longer than `STATEMENT_TIMEOUT_S`; a transaction in which nothing happens for
+    `idle_in_transaction_timeout_s` is ended by the server (0 = never).
 
     Keepalives and `tcp_user_timeout` end a connection whose server vanished within about 10 s instead of hours.
     """
@@ -46,12 +63,19 @@ def connect(url: str, application: str, timeout_s: float = STARTUP_TIMEOUT_S) ->
             psycopg2.connect,
             url,
             application_name=application,
+            **({"password": password} if password is not None else {}),
             connect_timeout=5,
             keepalives_idle=5,
             keepalives_interval=2,
             keepalives_count=3,
             tcp_user_timeout=10000,
         )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(
+                "select set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', %s, false)",
+                [f"{s}s" for s in (LOCK_TIMEOUT_S, STATEMENT_TIMEOUT_S, idle_in_transaction_timeout_s)],
+            )
         return connection
     except psycopg2.OperationalError as error:
         raise UserError(
@@ -59,23 +83,20 @@ def connect(url: str, application: str, timeout_s: float = STARTUP_TIMEOUT_S) ->
         ) from error
 
 
-def apply_schema(connection: Connection, schema: Path) -> None:
-    """Run an idempotent SQL file in one transaction."""
-    with connection, connection.cursor() as cursor:
-        cursor.execute(SCHEMA_LOCK)
-        cursor.execute(schema.read_text())
-
-
 def apply_roles(connection: Connection, roles: Sequence[Role], grants: Path) -> None:
     """Make the services' login roles, set their passwords, and run the file that says what each may do.
 
-    Where this connection's own role may not make roles, it leaves everything as it is and says so.
+    Where this connection's own role may not make roles, it leaves everything as it is and says what to do.
     """
     with connection, connection.cursor() as cursor:
-        cursor.execute(SCHEMA_LOCK)
+        cursor.execute(ROLES_LOCK)
         cursor.execute("select rolsuper or rolcreaterole from pg_roles where rolname = current_user")
         if cursor.fetchone() != (True,):
-            log.warning("no roles made for single services: this user may not; they can use its own")
+            log.warning(
+                "no roles made for single services: this user may not. They can use its own; or have somebody who may "
+                "make them and run %s",
+                grants.name,
+            )
             return
         for role in roles:
             cursor.execute("select from pg_roles where rolname = %s", (role.name,))

@@ -50,7 +50,7 @@ class RetrySchedule:
         self._attempts = tenacity.RetryCallState(tenacity.Retrying(), fn=None, args=(), kwargs={})
 
 
-def retry_for(timeout_s: float, what: str, on: type[Exception]) -> tenacity.Retrying:
+def retry_for(timeout_s: float, what: str, on: type[Exception] | tuple[type[Exception], ...]) -> tenacity.Retrying:
     """Retry a call while it raises `on`, pausing 0.2 to 2 s; the last error is raised after `timeout_s`."""
 
     def say(state: tenacity.RetryCallState) -> None:

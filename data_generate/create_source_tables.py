@@ -8,9 +8,10 @@ import typer
 
 from common.cli import run
 from common.logs import configure_logging
-from common.postgres import Role, apply_roles, apply_schema, connect, describe
+from common.postgres import Role, apply_roles, connect, describe
 from common.secret_files import read_secret
 from data_generate.settings import Settings
+from data_generate.streaming import source_tables
 
 log = logging.getLogger(__name__)
 app = typer.Typer(help=__doc__, pretty_exceptions_enable=False)
@@ -27,9 +28,9 @@ def main() -> None:
         Role("cdcuser", read_secret(settings.cdc_password_file), "replication"),
         Role("traineruser", settings.trainer_password.get_secret_value()),
     )
+    steps = source_tables.create(settings.source_database_url, "create_source_tables")
+    log.info("migrations that were missing: %s", ", ".join(steps) or "none")
     with closing(connect(settings.source_database_url, "create_source_tables")) as connection:
-        for schema in ("schema.sql", "iris_schema.sql"):
-            apply_schema(connection, folder / schema)
         apply_roles(connection, roles, folder / "roles.sql")
     log.info("the tables of %s are there", describe(settings.source_database_url))
 

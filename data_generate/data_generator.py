@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -100,9 +99,7 @@ def main(
         CommandPoller(database, Rules(base, check_mix), health).current_settings if base.rate else lambda _: base
     )
     try:
-        schemas = ("schema.sql",) if table is Table.cargo else ("schema.sql", "iris_schema.sql")
-        tables = (source.table, "cargo_load", "generator_command", "cargo_label_due")
-        database.prepare([Path(__file__).with_name(schema) for schema in schemas], tables)
+        database.prepare()
         if bulk:
             loaded = database.load_once(bulk)
             INSERTED.labels(bulk.dataset).inc(loaded)

@@ -6,7 +6,6 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 import psycopg2
@@ -17,16 +16,20 @@ from psycopg2.extras import execute_values
 
 from common.cli import UserError
 from common.health.state import Health
-from common.postgres import Connection, apply_schema, connect, describe
+from common.postgres import Connection, connect, describe
 from common.waiting import STARTUP_TIMEOUT_S, Unavailable, retry_until_stopped
 from data_generate.control import labels
 from data_generate.rows.manifests import Manifest
 from data_generate.rows.row_sources import Row
+from data_generate.streaming import source_tables
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 RECONNECTS = Counter("data_generator_reconnects", "Times that the database had to be connected to again.")
+
+IDLE_TIMEOUT_S = 60
+"""A frozen generator lets go of what it has locked; its work is done again."""
 
 GONE = (psycopg2.OperationalError, psycopg2.InterfaceError)
 """The connection broke or the server cannot serve now: the same work may succeed later."""
@@ -50,20 +53,19 @@ class SourceDatabase:
         self._connection: Connection | None = None
         self._first_answer_by_s = time.monotonic() + STARTUP_TIMEOUT_S
 
-    def prepare(self, schemas: Sequence[Path], tables: Sequence[str]) -> None:
-        """Create what `schemas` list and what is missing; a role that may not create waits until `tables` are there."""
+    def prepare(self) -> None:
+        """Make the tables that are missing; a role that may not create waits until they are there."""
 
         def work(connection: Connection) -> None:
             with connection, connection.cursor() as cursor:
                 cursor.execute(
                     "select has_schema_privilege('public', 'create'),"
                     " array(select name from unnest(%s) as name where to_regclass(name) is null)",
-                    (list(tables),),
+                    (list(source_tables.SCHEMA.tables),),
                 )
-                may_create, missing = cursor.fetchone() or (False, tables)
+                may_create, missing = cursor.fetchone() or (False, [])
             if may_create:
-                for schema in schemas:
-                    apply_schema(connection, schema)
+                source_tables.create(self._url, "data-generator", timeout_s=0)
             elif missing:
                 raise DatabaseUnavailable(f"there is no table {missing[0]} yet; create_source_tables.py makes it")
 
@@ -139,7 +141,9 @@ class SourceDatabase:
         try:
             if self._connection is None:
                 # The waiting is done above, where the stop is heard.
-                self._connection = connect(self._url, "data-generator", timeout_s=0)
+                self._connection = connect(
+                    self._url, "data-generator", timeout_s=0, idle_in_transaction_timeout_s=IDLE_TIMEOUT_S
+                )
             return work(self._connection)
         except UserError as error:
             if time.monotonic() > self._first_answer_by_s:
@@ -152,7 +156,7 @@ class SourceDatabase:
         except psycopg2.Error as error:
             raise UserError(
                 f"database {describe(self._url)} refuses the work: {' '.join(str(error).split())}."
-                " Compare its tables with data_generate/schema.sql."
+                " Compare its tables with data_generate/source_migrations."
             ) from error
 
 

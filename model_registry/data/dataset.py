@@ -74,7 +74,7 @@ def read_rows(connection: Connection, dataset: str) -> list[LabelledImage]:
     except psycopg2.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"table cargo cannot be read: {reason}. Its columns are in data_generate/schema.sql."
+            f"table cargo cannot be read: {reason}. Its columns are in data_generate/source_migrations."
         ) from error
 
 

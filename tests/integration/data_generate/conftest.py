@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common.paths import REPOSITORY
-from common.postgres import apply_schema, connect
+from common.postgres import connect
 from common.waiting import wait_until
 from data_generate.control.commands import Command, State, ask, read_result
+from data_generate.streaming import source_tables
 from tests.conftest import Stack
 from tests.integration.data_generate.generators import Source, source_of_its_own
 from tests.timeouts import WAIT_TIMEOUT_S
@@ -17,14 +17,10 @@ from tests.timeouts import WAIT_TIMEOUT_S
 ANSWER_TIMEOUT_S = 30
 
 
-SCHEMA = REPOSITORY / "data_generate" / "schema.sql"
-
-
 @pytest.fixture
 def source(stack: Stack, tmp_path: Path) -> Iterator[Source]:
     with source_of_its_own(stack.source_url, tmp_path) as source:
-        with closing(connect(source.url, "test")) as connection:
-            apply_schema(connection, SCHEMA)
+        source_tables.create(source.url, "test")
         yield source
 
 

@@ -10,12 +10,14 @@ import psycopg2
 import pytest
 from psycopg2.errors import InsufficientPrivilege
 
+from common.migrations import migrate
 from common.paths import REPOSITORY
-from common.postgres import Role, apply_roles, apply_schema, connect
+from common.postgres import Role, apply_roles, connect
 from common.waiting import wait_until
 from data_generate.control.commands import State
+from data_generate.streaming import source_tables
 from tests.conftest import Stack
-from tests.integration.data_generate.conftest import SCHEMA, answer, refusal, requested
+from tests.integration.data_generate.conftest import answer, refusal, requested
 from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
 from tests.timeouts import WAIT_TIMEOUT_S
 
@@ -59,10 +61,9 @@ def test_the_generators_role_may_do_its_work_and_nothing_else(stack: Stack, tmp_
     """On the other database: there the owner may make roles."""
     with source_of_its_own(stack.target_url, tmp_path) as owner:
         roles = [Role(name, "secret") for name in ("generatoruser", "cdcuser", "traineruser")]
+        migrate(owner.url, source_tables.SCHEMA, "test")
         with closing(connect(owner.url, "test")) as connection:
-            apply_schema(connection, SCHEMA)
-            apply_schema(connection, SCHEMA.with_name("iris_schema.sql"))
-            apply_roles(connection, roles, SCHEMA.with_name("roles.sql"))
+            apply_roles(connection, roles, REPOSITORY / "data_generate" / "roles.sql")
         try:
             (schema,) = owner.query("select current_schema")[0]
             owner.query(f"grant usage on schema {schema} to generatoruser")

@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 import psycopg2
 import pytest
 
+from common.migrations import migrate
 from common.waiting import wait_until
+from data_generate.streaming import source_tables
 from tests.conftest import Stack
 from tests.integration.data_generate.generators import BULK, Source, source_of_its_own
 from tests.timeouts import WAIT_TIMEOUT_S
@@ -109,8 +111,11 @@ class CommitCutter(threading.Thread):
     def run(self) -> None:
         while True:
             client, _ = self._listener.accept()
-            with client, socket.create_connection(self._server) as server:
-                self._serve(client, server)
+            threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+
+    def _connect(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._server) as server:
+            self._serve(client, server)
 
     def _serve(self, client: socket.socket, server: socket.socket) -> None:
         while True:
@@ -128,11 +133,12 @@ class CommitCutter(threading.Thread):
                         return
 
 
-# Commit 1 is a question, 2 the schema's, 3 the bulk load's, 4 a look for commands; then come ids and rows in turn.
+# Commit 1 is the publication's, 2 a question, 3 the bulk load's, 4 a look for commands; then come ids and rows in turn.
 @pytest.mark.parametrize("cut", [{2}, {3}, {4}, {5}, {6}, {6, 8, 10}, set(range(2, 10))])
 def test_a_commit_whose_answer_is_lost_is_not_repeated(source: Source, cut: set[int]) -> None:
     address = urlsplit(source.url)
     assert address.hostname
+    migrate(source.url, source_tables.SCHEMA, "test")
     cutter = CommitCutter(address.hostname, address.port or 5432, cut)
     cutter.start()
     source.environment["DATA_GENERATE_SOURCE_DATABASE_URL"] = source.url.replace(

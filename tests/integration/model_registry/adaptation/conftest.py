@@ -18,9 +18,7 @@ import pytest
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
-from common.paths import REPOSITORY
 from common.pictures.embeddings import pack
-from common.postgres import apply_schema
 from common.waiting import wait_until
 from model_registry.adaptation.next_alarm import next_alarm
 from model_registry.data.content_hash import content_hash
@@ -30,6 +28,7 @@ from model_registry.versions.champion_lookup import Champion
 from model_registry.versions.promotion import promote
 from model_registry.versions.registry_client import Registry, connect
 from tests.conftest import Stack
+from tests.integration.target_tables import target_tables
 from tests.timeouts import WAIT_TIMEOUT_S
 
 Row = dict[str, Any]
@@ -92,12 +91,6 @@ class Database:
                 *(row_id, content_hash(file), embedding_method(), pack(vector)),
             )
 
-    def apply_schema(self) -> None:
-        """As at each start of the reconciler."""
-        self._connection.autocommit = False
-        apply_schema(self._connection, REPOSITORY / "kafka" / "target_schema.sql")
-        self._connection.autocommit = True
-
     def insert_alarm(self, detector: str = "confidence", version: str = "1", first_id: int = 1) -> int:
         inserted = self.all(
             "insert into drift_alarm (detector, model_version, first_id, last_id, score, threshold)"
@@ -132,17 +125,9 @@ class Database:
 @pytest.fixture
 def tables(stack: Stack) -> Iterator[Database]:
     """Empty tables."""
-    schema = f"test_{uuid.uuid4().hex[:8]}"
-    with stack.target() as connection, connection.cursor() as cursor:
-        cursor.execute(f"create schema {schema}")
+    with target_tables(stack, "adapteruser") as schema, stack.target() as connection, connection.cursor() as cursor:
         cursor.execute(f"set search_path = {schema}")
-        database = Database(stack, connection, schema)
-        database.apply_schema()
-        cursor.execute(f"set search_path = {schema}; grant usage on schema {schema} to adapteruser")
-        roles = (REPOSITORY / "kafka" / "target_roles.sql").read_text()
-        cursor.execute("\n".join(line for line in roles.splitlines() if line.endswith("to adapteruser;")))
-        yield database
-        cursor.execute(f"drop schema {schema} cascade")
+        yield Database(stack, connection, schema)
 
 
 @pytest.fixture

@@ -56,17 +56,6 @@ def test_the_rows_of_an_alarm_are_looked_at(alarm_selection: AlarmSelection, ima
     assert [image.image_path for image in few.images] == sorted(paths[place] for place in (10, 13, 14, 15, 16))
 
 
-def test_columns_are_added_to_a_table_that_has_rows(alarm_selection: AlarmSelection) -> None:
-    database = alarm_selection.database
-    alarm = database.insert_alarm()
-    Run(alarm_selection.connection, alarm).begin("1", "balanced_margin")
-    database.all("alter table adaptation drop column steps, drop column wanted")
-    database.apply_schema()
-    run = database.run(alarm)
-    assert run is not None
-    assert (run["steps"], run["wanted"]) == ({}, None)
-
-
 def test_after_a_run_there_is_a_pause_and_never_a_second_one_for_its_alarm(alarm_selection: AlarmSelection) -> None:
     alarms = [alarm_selection.database.insert_alarm(), alarm_selection.database.insert_alarm("accuracy")]
     alarm_selection.age("drift_alarm", "began_at", 6)

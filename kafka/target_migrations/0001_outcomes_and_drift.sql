@@ -1,4 +1,4 @@
--- The target database's tables. May be run again and again: nothing is dropped or emptied.
+-- The target database's first tables.
 
 -- The replica of the source table, written by the sink connector.
 create table if not exists cargo (
@@ -143,23 +143,3 @@ end
 $$;
 
 create index if not exists adaptation_finished_at on adaptation (finished_at);
-
--- Dashboards read as a role that can do nothing else. Where the tables' owner may not create roles, an administrator
--- creates it beforehand, with a password of their own.
-do $$
-begin
-    if not exists (select from pg_roles where rolname = 'dashboardreader')
-        and exists (select from pg_roles where rolname = current_user and (rolcreaterole or rolsuper))
-    then
-        create role dashboardreader login password 'dashboardreaderpassword';
-        alter role dashboardreader set default_transaction_read_only = on;
-        -- Panels ask anew every second; a slow statement must end before many of them pile up.
-        alter role dashboardreader set statement_timeout = '5s';
-    end if;
-    if exists (select from pg_roles where rolname = 'dashboardreader') then
-        execute format('grant usage on schema %I to dashboardreader', current_schema());
-        grant select on cargo, cargo_prediction, cargo_dead_letter to dashboardreader;
-        grant select on cargo_prediction_embedding, drift, drift_alarm, adaptation to dashboardreader;
-    end if;
-end
-$$;
