@@ -3,6 +3,12 @@
 SOURCE_TOPIC = "postgres-source-cargo"
 """Rows of the source table, key = id, written by the Debezium source connector."""
 
+REPLICATION_SLOT = "dbz_cargo"
+"""Through which the source connector reads the source's log; its publication has the same name."""
+
+SOURCE_COLUMNS = ("id", "timestamp", "dataset", "image_path", "target")
+"""Of the source table; what else it has does not travel."""
+
 DEAD_LETTER_TOPIC = "postgres-source-cargo-dlq"
 """Messages that the subscriber could not turn into a prediction."""
 

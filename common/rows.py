@@ -1,7 +1,7 @@
 """The row that travels from the source table through Kafka, and how a message becomes one."""
 
 import json
-from typing import Annotated
+from typing import Annotated, TypeGuard
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -22,6 +22,20 @@ class CargoRow(BaseModel):
 
 class InvalidMessage(ValueError):
     """A Kafka message that is not a cargo row; the text says why."""
+
+
+def is_row_id(value: object) -> TypeGuard[int]:
+    """Whether it can be an id of the source table."""
+    return type(value) is int and -(2**63) <= value < 2**63
+
+
+def parse_key(key: bytes | None) -> int | None:
+    """The row's id that a message's key says; None where it says none."""
+    try:
+        found = json.loads(key or b"")
+    except (ValueError, RecursionError):
+        return None
+    return found if is_row_id(found) else None
 
 
 def parse_message(value: bytes | None) -> CargoRow:

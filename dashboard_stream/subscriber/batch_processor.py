@@ -13,7 +13,9 @@ from common.waiting import Unavailable, retry_until_stopped
 from dashboard_stream import metrics
 from dashboard_stream.clients.cancellable_calls import unless_stopped
 from dashboard_stream.clients.prediction_api import Answer, ApiUnavailable, Refusal, TemporaryFailure
-from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
+from dashboard_stream.subscriber.batches import Batch
+from dashboard_stream.subscriber.messages import Partition, SourcePosition
+from dashboard_stream.subscriber.outcomes import DeadLetter, Outcomes, Prediction, SamePicture
 from dashboard_stream.subscriber.prediction_store import RowsRefused
 
 T = TypeVar("T")
@@ -31,11 +33,14 @@ class Api(Protocol):
 class Store(Protocol):
     """See `PredictionStore`."""
 
+    def filter_known(self, rows: Sequence[tuple[CargoRow, SourcePosition | None]]) -> set[int]:
+        """Ids of those that need no model. Raises `DatabaseUnavailable`."""
+
     def filter_new(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """Those letters that are to be recorded. Raises `DatabaseUnavailable`."""
 
-    def write(self, predictions: Sequence[Prediction], letters: Sequence[DeadLetter]) -> set[int]:
-        """Store outcomes in one transaction. Raises `DatabaseUnavailable`, `RowsRefused`."""
+    def write(self, outcomes: Outcomes) -> set[int]:
+        """One transaction; the ids whose prediction is new. Raises `DatabaseUnavailable`, `RowsRefused`."""
 
 
 class DeadLetterProducer(Protocol):
@@ -74,6 +79,7 @@ class Processor:
         """
         metrics.BATCH_ROWS.observe(len(batch))
         while len(batch):
+            self._until_done(lambda: self._recognise(batch), batch)
             self._until_done(lambda: self._predict(batch), batch)
             try:
                 self._until_done(lambda: self._record(batch), batch)
@@ -82,6 +88,14 @@ class Processor:
                 for item in batch.items:
                     if item.row and item.row.id in refused.reasons:
                         item.refuse("refused by the database", refused.reasons[item.row.id])
+
+    def _recognise(self, batch: Batch) -> None:
+        """Delivered again, or only labelled: such rows do not go through the model."""
+        pending = batch.pending()
+        known = self._store.filter_known([(row, item.message.position()) for item, row in pending])
+        for item, row in pending:
+            if row.id in known:
+                item.outcome = SamePicture(row, item.message.position())
 
     def _predict(self, batch: Batch) -> None:
         pending = batch.pending()
@@ -93,7 +107,9 @@ class Processor:
         postponed = ""
         for (item, row), answer in zip(pending, answers, strict=True):
             if isinstance(answer, Answer):
-                item.outcome = Prediction(row, **dict(answer), predicted_at=predicted_at)
+                item.outcome = Prediction(
+                    row, **dict(answer), predicted_at=predicted_at, position=item.message.position()
+                )
             elif isinstance(answer, Refusal):
                 item.refuse("refused by the API", answer.reason)
             else:
@@ -105,16 +121,19 @@ class Processor:
     def _record(self, batch: Batch) -> None:
         if not len(batch):
             return
-        predictions = batch.predictions()
-        letters = self._store.filter_new(batch.dead_letters())
+        outcomes = batch.outcomes()
+        letters = self._store.filter_new(outcomes.dead_letters)
         # First the topic, then the database: a letter that the database knows is never produced again.
         self._unless_stopped(lambda: self._letters.produce(letters))
-        new = self._store.write(predictions, letters)
+        new = self._store.write(outcomes._replace(dead_letters=letters))
         self._health.mark_available("database")
-        for prediction in predictions:
+        committed_at = datetime.now(UTC)
+        for prediction in outcomes.predictions:
             if prediction.row.id in new:
                 metrics.PREDICTIONS.labels(prediction.class_name).inc()
-                metrics.LATENCY.observe((prediction.predicted_at - prediction.row.timestamp).total_seconds())
+                metrics.observe_latency(prediction.row.timestamp, committed_at)
+        metrics.SAME_PICTURES.inc(len(outcomes.same_pictures))
+        metrics.DELETIONS.inc(len(outcomes.deletions))
         for letter in letters:
             metrics.DEAD_LETTERS.labels(letter.kind).inc()
             log.warning("dead letter: %s, row %s: %s", letter.message.place(), letter.id, letter.reason)

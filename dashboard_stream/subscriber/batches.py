@@ -1,74 +1,11 @@
 """A batch on its way from messages to outcomes. Nothing here touches a network."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, NamedTuple
 
-from common.rows import CargoRow, InvalidMessage, parse_message
-
-Kind = Literal["unreadable", "refused by the API", "refused by the database"]
-
-
-class Partition(NamedTuple):
-    """Where messages are in order."""
-
-    topic: str
-    number: int
-
-
-@dataclass(frozen=True)
-class Message:
-    """A Kafka message as it came."""
-
-    partition: Partition
-    offset: int
-    key: bytes | None
-    value: bytes | None
-
-    def place(self) -> str:
-        """Topic, partition and offset, for messages."""
-        return f"{self.partition.topic}/{self.partition.number}@{self.offset}"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the API said about a row, and when."""
-
-    row: CargoRow
-    target: int
-    class_name: str
-    confidence: float
-    model_version: str
-    predicted_at: datetime
-    content: str | None = None
-    """SHA-256 of the picture's bytes."""
-    embedding: bytes | None = None
-    """1280 little-endian float16."""
-    embedding_method: str | None = None
-
-    @property
-    def embedding_record(self) -> tuple[int, str, str, bytes] | None:
-        """The row's entry among the kept embeddings; None where there is nothing to keep."""
-        if self.content is None or self.embedding is None or self.embedding_method is None:
-            return None
-        return self.row.id, self.content, self.embedding_method, self.embedding
-
-
-@dataclass(frozen=True)
-class DeadLetter:
-    """A message that cannot become a prediction. `id` is None where no row id could be read.
-
-    `row` is None for an unreadable message: then `id` is a guess from what could be read, and nothing known about
-    that row is overwritten.
-    """
-
-    message: Message
-    row: CargoRow | None
-    id: int | None
-    kind: Kind
-    reason: str
+from common.rows import CargoRow, InvalidMessage, parse_key, parse_message
+from dashboard_stream.subscriber.messages import Message, Partition
+from dashboard_stream.subscriber.outcomes import DeadLetter, Deletion, Kind, Outcomes, Prediction, SamePicture
 
 
 @dataclass
@@ -77,28 +14,35 @@ class Item:
 
     message: Message
     row: CargoRow | None = None
-    outcome: Prediction | DeadLetter | None = None
+    outcome: Prediction | SamePicture | Deletion | DeadLetter | None = None
+
+    @property
+    def row_id(self) -> int | None:
+        """Of the row that the message speaks for; None where it cannot be read."""
+        if isinstance(self.outcome, Deletion):
+            return self.outcome.id
+        return self.row.id if self.row else None
 
     def refuse(self, kind: Kind, reason: str) -> None:
         """Make it a dead letter."""
-        row_id = self.row.id if self.row else _readable_id(self.message)
+        row_id = self.row.id if self.row else self.message.readable_id()
         self.outcome = DeadLetter(self.message, self.row, row_id, kind, _storable(reason))
 
 
 class Batch:
-    """The messages of one poll. Of several messages about one row only the last counts."""
+    """The messages of one poll. Of several messages about one row only the newest counts."""
 
     def __init__(self, messages: Iterable[Message]) -> None:
         self._messages = list(messages)
-        last_of_row: dict[int, Item] = {}
+        newest: dict[int, Item] = {}
         unreadable: list[Item] = []
         for message in self._messages:
             item = _read(message)
-            if item.row:
-                last_of_row[item.row.id] = item
-            else:
+            if item.row_id is None:
                 unreadable.append(item)
-        self.items = [*last_of_row.values(), *unreadable]
+            elif not _is_older(message, newest.get(item.row_id)):
+                newest[item.row_id] = item
+        self.items = [*newest.values(), *unreadable]
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -107,13 +51,15 @@ class Batch:
         """The items without an outcome, each with its row."""
         return [(item, item.row) for item in self.items if item.row and item.outcome is None]
 
-    def predictions(self) -> list[Prediction]:
-        """The outcomes that are predictions."""
-        return [item.outcome for item in self.items if isinstance(item.outcome, Prediction)]
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """The outcomes that are dead letters."""
-        return [item.outcome for item in self.items if isinstance(item.outcome, DeadLetter)]
+    def outcomes(self) -> Outcomes:
+        """Those that are known so far."""
+        found = [item.outcome for item in self.items]
+        return Outcomes(
+            [outcome for outcome in found if isinstance(outcome, Prediction)],
+            [outcome for outcome in found if isinstance(outcome, SamePicture)],
+            [outcome for outcome in found if isinstance(outcome, Deletion)],
+            [outcome for outcome in found if isinstance(outcome, DeadLetter)],
+        )
 
     def next_offsets(self) -> dict[Partition, int]:
         """What to commit once every outcome is stored: the offset after the last message, by partition."""
@@ -129,8 +75,20 @@ class Batch:
         self.items = [item for item in self.items if item.message.partition in partitions]
 
 
+def _is_older(message: Message, other: Item | None) -> bool:
+    """Whether `message`, which came later, says what was before."""
+    if other is None:
+        return False
+    mine, theirs = message.position(), other.message.position()
+    return mine is not None and theirs is not None and mine < theirs
+
+
 def _read(message: Message) -> Item:
     item = Item(message)
+    if message.value is None and (deleted := parse_key(message.key)) is not None:
+        # What Kafka calls a tombstone.
+        item.outcome = Deletion(deleted, message.position())
+        return item
     try:
         row = parse_message(message.value)
         if _storable(row.dataset + row.image_path) != row.dataset + row.image_path:
@@ -139,20 +97,6 @@ def _read(message: Message) -> Item:
     except InvalidMessage as error:
         item.refuse("unreadable", str(error))
     return item
-
-
-def _readable_id(message: Message) -> int | None:
-    """The row id in the value's payload, else in the key, as far as they can be read."""
-    for text, path in ((message.value, ("payload", "id")), (message.key, ())):
-        try:
-            found = json.loads(text or b"")
-            for step in path:
-                found = found[step]
-        except (ValueError, KeyError, TypeError, RecursionError):
-            continue
-        if type(found) is int and -(2**63) <= found < 2**63:
-            return found
-    return None
 
 
 def _storable(text: str) -> str:

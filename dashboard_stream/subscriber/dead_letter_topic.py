@@ -8,7 +8,7 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from common.broker_address import BrokerUnavailable, reachable_servers
 from common.names import DEAD_LETTER_TOPIC
-from dashboard_stream.subscriber.batches import DeadLetter
+from dashboard_stream.subscriber.outcomes import DeadLetter
 
 ANSWER_S = 10.0
 

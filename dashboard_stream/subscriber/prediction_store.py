@@ -1,67 +1,21 @@
 """The target database, the judge: after each commit every row has one prediction or one dead letter."""
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
+from common.rows import CargoRow
 from dashboard_stream.clients.target_database import ROW_ERRORS, TargetDatabase
-from dashboard_stream.subscriber.batches import DeadLetter, Prediction
+from dashboard_stream.subscriber import outcome_statements as statements
+from dashboard_stream.subscriber.messages import SourcePosition
+from dashboard_stream.subscriber.outcomes import DeadLetter, Deletion, Outcomes, Prediction, SamePicture
 
-UPSERT = """
-insert into cargo_prediction as stored
-    (id, "timestamp", dataset, image_path, target, label, confidence, model_version, predicted_at)
-values %s
-on conflict (id) do update set
-    "timestamp" = excluded."timestamp", dataset = excluded.dataset, image_path = excluded.image_path,
-    target = excluded.target, label = excluded.label, confidence = excluded.confidence,
-    model_version = excluded.model_version, predicted_at = excluded.predicted_at
--- A message delivered again keeps the first prediction; a source row that changed is predicted anew.
-where (stored.dataset, stored.image_path, stored.label)
-    is distinct from (excluded.dataset, excluded.image_path, excluded.label)
-returning id
-"""
-
-UPSERT_EMBEDDINGS = """
-insert into cargo_prediction_embedding (id, content, method, embedding) values %s
-on conflict (id) do update set
-    content = excluded.content, method = excluded.method, embedding = excluded.embedding
-"""
-
-PRUNE = """
-delete from cargo_prediction_embedding
-where id <= (select id from cargo_prediction_embedding order by id desc limit 1 offset %s)
-"""
 PRUNE_EVERY_ROWS = 1000
-"""Rows from one pruning to the next: so many more than are to be kept there may be."""
+"""Rows from one pruning of embeddings to the next: so many more than are to be kept there may be."""
 
-# Which letters are news: not recorded yet, and no message delivered again whose row has its prediction.
-SELECT_NEW = """
-select letter.topic, letter.part, letter.off
-from (values %s) as letter (topic, part, off, id, dataset, image_path, label)
-where not exists (
-    select from cargo_dead_letter known
-    where (known.topic, known."partition", known."offset") = (letter.topic, letter.part, letter.off)
-) and not exists (
-    select from cargo_prediction stored
-    where stored.id = letter.id and (stored.dataset, stored.image_path, stored.label)
-        is not distinct from (letter.dataset, letter.image_path, letter.label)
-)
-"""
-# Cast in parentheses: -2147483648::int is the minus of a number that is too large.
-SELECT_NEW_TYPES = "(%s, (%s)::int, (%s)::bigint, (%s)::bigint, %s, %s, (%s)::int)"
-
-# The id of an unreadable message is a guess: it is recorded only where the row has no other outcome.
-RECORD = """
-insert into cargo_dead_letter (topic, "partition", "offset", id, reason)
-select letter.topic, letter.part, letter.off,
-    case when not exists (select from cargo_prediction where id = letter.id)
-        and not exists (select from cargo_dead_letter where id = letter.id) then letter.id end,
-    letter.reason
-from (values %s) as letter (topic, part, off, id, reason)
-on conflict do nothing
-"""
-RECORD_TYPES = "(%s, (%s)::int, (%s)::bigint, (%s)::bigint, %s)"
+TABLES = ("cargo_prediction", "cargo_prediction_embedding", "cargo_dead_letter")
 
 
 class RowsRefused(Exception):
@@ -80,35 +34,43 @@ class PredictionStore:
         self._until_prune = 0
 
     def check(self) -> None:
-        """Return if the tables are there."""
+        """Return if the tables are there, with the columns that are written."""
         with self._database.transaction() as cursor:
-            cursor.execute(
-                "select from cargo_prediction limit 0; select from cargo_prediction_embedding limit 0;"
-                " select from cargo_dead_letter limit 0"
-            )
+            cursor.execute("select fingerprint from cargo_dead_letter limit 0")
+            for table in TABLES:
+                cursor.execute(f"select from {table} limit 0")
+
+    def filter_known(self, rows: Sequence[tuple[CargoRow, SourcePosition | None]]) -> set[int]:
+        """Ids of those that need no model: their picture has its prediction, or what they say is outdated."""
+        if not rows:
+            return set()
+        values = [(row.id, row.dataset, row.image_path, *_place(position)) for row, position in rows]
+        with self._database.transaction() as cursor:
+            query, types = statements.SELECT_KNOWN, statements.SELECT_KNOWN_TYPES
+            return {number for (number,) in execute_values(cursor, query, values, types, len(values), fetch=True)}
 
     def filter_new(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Those letters that were not recorded before and whose row has no prediction of the same content."""
+        """Those letters that are to be recorded: not known yet, and their row has no outcome that stands against it."""
         if not letters:
             return []
-        values = [(*_place(letter), letter.row.id if letter.row else None, *_content(letter)) for letter in letters]
         with self._database.transaction() as cursor:
-            new = set(execute_values(cursor, SELECT_NEW, values, SELECT_NEW_TYPES, len(values), fetch=True))
-        return [letter for letter in letters if _place(letter) in new]
+            return _news(cursor, letters)
 
-    def write(self, predictions: Sequence[Prediction], letters: Sequence[DeadLetter]) -> set[int]:
-        """Store outcomes; `letters` must be news. Returns the ids whose prediction is new. Raises `RowsRefused`."""
+    def write(self, outcomes: Outcomes) -> set[int]:
+        """Store what is news of them. Returns the ids whose prediction is. Raises `RowsRefused`."""
         try:
             with self._database.transaction() as cursor:
-                new = _upsert(cursor, predictions)
-                _record(cursor, letters)
+                _lock(cursor, outcomes)
+                new = _predict(cursor, outcomes)
+                _record(cursor, _news(cursor, outcomes.dead_letters))
+                _delete(cursor, outcomes.deletions)
                 if prune := self._until_prune <= len(new):
-                    cursor.execute(PRUNE, (self._kept_embeddings,))
+                    cursor.execute(statements.PRUNE_EMBEDDINGS, (self._kept_embeddings,))
             # Only now: a transaction that was taken back has pruned nothing.
             self._until_prune = PRUNE_EVERY_ROWS if prune else self._until_prune - len(new)
             return new
         except ROW_ERRORS as error:
-            if reasons := self._refused(predictions):
+            if reasons := self._refused(outcomes.predictions):
                 raise RowsRefused(reasons) from error
             raise
 
@@ -119,55 +81,105 @@ class PredictionStore:
             for prediction in predictions:
                 cursor.execute("savepoint one_row")
                 try:
-                    _upsert(cursor, [prediction])
+                    _predict(cursor, Outcomes([prediction], [], [], []))
                 except ROW_ERRORS as error:
                     reasons[prediction.row.id] = f"the database refuses the row: {' '.join(str(error).split())}"
                 cursor.execute("rollback to savepoint one_row")
         return reasons
 
 
-def _upsert(cursor: Cursor, predictions: Sequence[Prediction]) -> set[int]:
+def _with_picture(outcomes: Outcomes) -> list[Prediction | SamePicture]:
+    return [*outcomes.predictions, *outcomes.same_pictures]
+
+
+def _lock(cursor: Cursor, outcomes: Outcomes) -> None:
+    ids = {each.row.id for each in _with_picture(outcomes)} | {each.id for each in outcomes.deletions}
+    ids |= {each.id for each in outcomes.dead_letters if each.id is not None}
+    cursor.execute(statements.LOCK_ROWS, (list(ids),))
+
+
+def _predict(cursor: Cursor, outcomes: Outcomes) -> set[int]:
+    predictions, with_picture = outcomes.predictions, _with_picture(outcomes)
+    _execute(cursor, statements.LABEL, statements.LABEL_TYPES, map(_label, with_picture))
+    positions = ((each.row.id, *_place(each.position)) for each in with_picture)
+    _execute(cursor, statements.DROP_LETTERS, statements.POSITION_TYPES, positions)
     if not predictions:
         return set()
-    values = [
-        (
-            *(p.row.id, p.row.timestamp, p.row.dataset, p.row.image_path),
-            *(p.target, p.row.target, p.confidence, p.model_version, p.predicted_at),
-        )
-        for p in predictions
-    ]
-    _delete(cursor, "cargo_dead_letter", (p.row.id for p in predictions))
-    new = {number for (number,) in execute_values(cursor, UPSERT, values, page_size=len(values), fetch=True)}
-    _upsert_embeddings(cursor, [prediction for prediction in predictions if prediction.row.id in new])
+    values = [_prediction(each) for each in predictions]
+    query, types = statements.UPSERT, statements.UPSERT_TYPES
+    new = {number for (number,) in execute_values(cursor, query, values, types, len(values), fetch=True)}
+    stored = [each for each in predictions if each.row.id in new]
+    # A row predicted anew by a model that gives none must not keep that of its former picture.
+    _remove(cursor, "cargo_prediction_embedding", (each.row.id for each in stored if each.embedding_record is None))
+    records = [each.embedding_record for each in stored if each.embedding_record is not None]
+    if records:
+        execute_values(cursor, statements.UPSERT_EMBEDDINGS, records, page_size=len(records))
     return new
 
 
-def _upsert_embeddings(cursor: Cursor, predictions: Sequence[Prediction]) -> None:
-    # A row predicted anew by a model that gives none must not keep that of its former content.
-    _delete(cursor, "cargo_prediction_embedding", (p.row.id for p in predictions if p.embedding_record is None))
-    values = [prediction.embedding_record for prediction in predictions if prediction.embedding_record is not None]
-    if values:
-        execute_values(cursor, UPSERT_EMBEDDINGS, values, page_size=len(values))
+def _news(cursor: Cursor, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    values = [(letter.message.fingerprint(), *_content(letter)) for letter in letters]
+    if not values:
+        return []
+    query, types = statements.SELECT_NEW, statements.SELECT_NEW_TYPES
+    new = {text for (text,) in execute_values(cursor, query, values, types, len(values), fetch=True)}
+    return [letter for letter in letters if letter.message.fingerprint() in new]
 
 
 def _record(cursor: Cursor, letters: Sequence[DeadLetter]) -> None:
-    # The row changed since: what was stored speaks of its former content.
+    # The picture changed since: what was stored speaks of the former one.
     changed = [letter.row.id for letter in letters if letter.row]
-    _delete(cursor, "cargo_prediction", changed)
-    _delete(cursor, "cargo_prediction_embedding", changed)
-    _delete(cursor, "cargo_dead_letter", changed)
+    for table in TABLES:
+        _remove(cursor, table, changed)
     # One by one, readable ones first: each looks at what is recorded about its row by then.
     for letter in sorted(letters, key=lambda letter: letter.row is None):
-        execute_values(cursor, RECORD, [(*_place(letter), letter.id, letter.reason)], RECORD_TYPES)
+        _execute(cursor, statements.RECORD, statements.RECORD_TYPES, [_letter(letter)])
 
 
-def _delete(cursor: Cursor, table: str, ids: Iterable[int]) -> None:
+def _delete(cursor: Cursor, deletions: Sequence[Deletion]) -> None:
+    positions = [(each.id, *_place(each.position)) for each in deletions]
+    for table in ("cargo_prediction", "cargo_dead_letter"):
+        query = statements.MARK_DELETED.format(table=table, newer=statements.IS_NEWER)
+        _execute(cursor, query, statements.POSITION_TYPES, positions)
+
+
+def _execute(cursor: Cursor, query: str, types: str, values: Iterable[tuple[object, ...]]) -> None:
+    rows = list(values)
+    if rows:
+        execute_values(cursor, query, rows, types, len(rows))
+
+
+def _remove(cursor: Cursor, table: str, ids: Iterable[int]) -> None:
     cursor.execute(f"delete from {table} where id = any(%s::bigint[])", (list(ids),))  # noqa: S608 - our own names
 
 
-def _place(letter: DeadLetter) -> tuple[str, int, int]:
-    return (*letter.message.partition, letter.message.offset)
+def _place(position: SourcePosition | None) -> tuple[datetime | None, int | None]:
+    return (position.time, position.lsn) if position else (None, None)
 
 
-def _content(letter: DeadLetter) -> tuple[str | None, str | None, int | None]:
-    return (letter.row.dataset, letter.row.image_path, letter.row.target) if letter.row else (None, None, None)
+def _label(outcome: Prediction | SamePicture) -> tuple[object, ...]:
+    row = outcome.row
+    return (row.id, row.timestamp, row.dataset, row.image_path, row.target, *_place(outcome.position))
+
+
+def _prediction(prediction: Prediction) -> tuple[object, ...]:
+    row, (time, lsn) = prediction.row, _place(prediction.position)
+    labelled_at = None if row.target is None else time or prediction.predicted_at
+    return (
+        *(row.id, row.timestamp, row.dataset, row.image_path, prediction.target, row.target, prediction.confidence),
+        *(prediction.model_version, prediction.predicted_at, time, lsn, labelled_at),
+    )
+
+
+def _content(letter: DeadLetter) -> tuple[object, ...]:
+    if letter.row is None:
+        return (None, None, None, None, None)
+    return (letter.row.id, letter.row.dataset, letter.row.image_path, *_place(letter.message.position()))
+
+
+def _letter(letter: DeadLetter) -> tuple[object, ...]:
+    message = letter.message
+    return (
+        *(message.fingerprint(), *message.partition, message.offset, letter.id, letter.reason),
+        *(message.key, message.value, *_place(message.position())),
+    )

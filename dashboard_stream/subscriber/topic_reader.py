@@ -12,7 +12,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from common.broker_address import BrokerUnavailable, reachable_servers
 from common.names import CONSUMER_GROUP, SOURCE_TOPIC
 from dashboard_stream.metrics import REBUILDS
-from dashboard_stream.subscriber.batches import Message, Partition
+from dashboard_stream.subscriber.messages import Message, Partition
 
 log = logging.getLogger(__name__)
 
@@ -147,4 +147,11 @@ class TopicReader:
 
 
 def _message(record: Any) -> Message:
-    return Message(Partition(record.topic, record.partition), record.offset, record.key, record.value)
+    return Message(
+        Partition(record.topic, record.partition),
+        record.offset,
+        record.key,
+        record.value,
+        record.headers,
+        record.timestamp,
+    )

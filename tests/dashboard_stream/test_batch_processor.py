@@ -9,10 +9,13 @@ import pytest
 
 from common.broker_address import BrokerUnavailable
 from common.health.state import Health
+from common.rows import CargoRow
 from common.waiting import JITTER_S, Stopped
 from dashboard_stream.clients.target_database import DatabaseUnavailable
 from dashboard_stream.subscriber.batch_processor import Processor
-from dashboard_stream.subscriber.batches import Batch, DeadLetter, Partition, Prediction
+from dashboard_stream.subscriber.batches import Batch
+from dashboard_stream.subscriber.messages import Partition, SourcePosition
+from dashboard_stream.subscriber.outcomes import DeadLetter, Outcomes, Prediction, SamePicture
 from dashboard_stream.subscriber.prediction_store import RowsRefused
 from tests.dashboard_stream.conftest import Answer, MakeApi, MakeMessage, prediction
 
@@ -25,18 +28,24 @@ class Store:
 
     failures: list[Exception] = field(default_factory=list)
     known: set[int] = field(default_factory=set)
+    predicted_before: set[int] = field(default_factory=set)
+    same_pictures: list[SamePicture] = field(default_factory=list)
     predicted: list[Prediction] = field(default_factory=list)
     letters: list[DeadLetter] = field(default_factory=list)
 
     def filter_new(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         return [letter for letter in letters if letter.message.offset not in self.known]
 
-    def write(self, predictions: Sequence[Prediction], letters: Sequence[DeadLetter]) -> set[int]:
+    def filter_known(self, rows: Sequence[tuple[CargoRow, SourcePosition | None]]) -> set[int]:
+        return {row.id for row, _ in rows} & self.predicted_before
+
+    def write(self, outcomes: Outcomes) -> set[int]:
         if self.failures:
             raise self.failures.pop(0)
-        self.predicted.extend(predictions)
-        self.letters.extend(letters)
-        return {prediction.row.id for prediction in predictions}
+        self.predicted.extend(outcomes.predictions)
+        self.same_pictures.extend(outcomes.same_pictures)
+        self.letters.extend(outcomes.dead_letters)
+        return {prediction.row.id for prediction in outcomes.predictions}
 
 
 @dataclass
@@ -102,6 +111,17 @@ def test_everything_there(world: ProcessorHarness, message: MakeMessage) -> None
     world.processor.process(Batch([message(1), message(2, 1)]))
     assert world.outcomes() == ([1, 2], [])
     assert world.place.waits_s == []
+
+
+def test_a_picture_with_a_prediction_does_not_go_through_the_model(
+    world: ProcessorHarness, message: MakeMessage
+) -> None:
+    world.store.predicted_before = {1}
+    world.processor.process(Batch([message(1, committed_us=5, target=3), message(2, 1)]))
+    assert world.requests == [["wood/2.jpg"]]
+    assert world.outcomes() == ([2], [])
+    (known,) = world.store.same_pictures
+    assert (known.row.target, known.position) == (3, message(1, committed_us=5).position())
 
 
 def test_the_api_is_waited_for_with_growing_pauses(world: ProcessorHarness, message: MakeMessage) -> None:

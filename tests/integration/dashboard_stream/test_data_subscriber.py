@@ -20,8 +20,9 @@ from common.names import DEAD_LETTER_TOPIC
 from common.paths import REPOSITORY
 from common.settings import local_port
 from common.waiting import wait_until
-from dashboard_stream.subscriber.batches import DeadLetter, Message, Partition
 from dashboard_stream.subscriber.dead_letter_topic import DeadLetterTopic
+from dashboard_stream.subscriber.messages import Message, Partition
+from dashboard_stream.subscriber.outcomes import DeadLetter
 from data_generate.rows.manifests import read_manifest
 from tests.conftest import Stack
 from tests.timeouts import WAIT_TIMEOUT_S

@@ -1,6 +1,5 @@
 """Every panel's SQL against the real target database, as Grafana's role and on rows whose answers are known."""
 
-import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,8 +9,6 @@ import pytest
 from psycopg2.extensions import connection as Connection
 from psycopg2.extras import execute_values
 
-from common.paths import REPOSITORY
-from common.postgres import apply_schema
 from tests.conftest import Stack
 from tests.dashboard_stream.grafana import expand, panels
 from tests.integration.dashboard_stream.panel_rows import (
@@ -26,44 +23,44 @@ from tests.integration.dashboard_stream.panel_rows import (
     at,
     epoch,
 )
+from tests.integration.target_tables import target_tables
 
 
 @pytest.fixture(scope="module")
 def schema(stack: Stack) -> Iterator[str]:
     """A schema with the target's tables, the rows above in them."""
-    name = f"grafana_{uuid.uuid4().hex}"
-    with stack.target() as owner, owner.cursor() as cursor:
-        cursor.execute(f"create schema {name}")
+    with target_tables(stack, "dashboardreader") as name:
+        tables = psycopg2.connect(stack.target_url, options=f"-csearch_path={name}")
         try:
-            tables = psycopg2.connect(stack.target_url, options=f"-csearch_path={name}")
-            try:
-                apply_schema(tables, REPOSITORY / "kafka" / "target_schema.sql")
-                with tables, tables.cursor() as filling:
-                    execute_values(
-                        filling,
-                        'insert into cargo_prediction (id, "timestamp", dataset, image_path, target, label,'
-                        " predicted_at, confidence, model_version) values %s",
-                        [(*row, 0.9, "2" if row[0] in {3, 4} else "1") for row in PREDICTIONS],
-                    )
-                    execute_values(filling, "insert into cargo_dead_letter values %s", DEAD_LETTERS)
-                    execute_values(filling, "insert into drift values %s", DRIFT)
-                    execute_values(
-                        filling,
-                        "insert into drift_alarm (detector, model_version, first_id, last_id, score, threshold,"
-                        " began_at, ended_at, end_reason, evidence) values %s",
-                        ALARMS,
-                    )
-                    execute_values(
-                        filling,
-                        "insert into adaptation (alarm_id, state, champion_version, challenger_version, strategy,"
-                        " images, reason, began_at, finished_at) values %s",
-                        ADAPTATIONS,
-                    )
-            finally:
-                tables.close()
-            yield name
+            with tables, tables.cursor() as filling:
+                execute_values(
+                    filling,
+                    'insert into cargo_prediction (id, "timestamp", dataset, image_path, target, label,'
+                    " predicted_at, confidence, model_version) values %s",
+                    [(*row, 0.9, "2" if row[0] in {3, 4} else "1") for row in PREDICTIONS],
+                )
+                execute_values(
+                    filling,
+                    'insert into cargo_dead_letter (topic, "partition", "offset", id, reason, recorded_at, fingerprint)'
+                    " values %s",
+                    [(*letter, str(number)) for number, letter in enumerate(DEAD_LETTERS)],
+                )
+                execute_values(filling, "insert into drift values %s", DRIFT)
+                execute_values(
+                    filling,
+                    "insert into drift_alarm (detector, model_version, first_id, last_id, score, threshold,"
+                    " began_at, ended_at, end_reason, evidence) values %s",
+                    ALARMS,
+                )
+                execute_values(
+                    filling,
+                    "insert into adaptation (alarm_id, state, champion_version, challenger_version, strategy,"
+                    " images, reason, began_at, finished_at) values %s",
+                    ADAPTATIONS,
+                )
         finally:
-            cursor.execute(f"drop schema {name} cascade")
+            tables.close()
+        yield name
 
 
 def connected_as_grafana(stack: Stack, options: str = "") -> Connection:
