@@ -70,7 +70,7 @@ class Contenders:
     def check(self, rows: list[PredictionRow], known: set[str]) -> Verdicts:
         """What each says of a window; of the slow textbook tests those that are not `known` to have given alarm."""
         began = time.perf_counter()
-        checks = self._detectors.check(rows)
+        checks = [*self._detectors.check_predictions(rows), *self._detectors.check_labels(rows)]
         self._seconds.append(time.perf_counter() - began)
         verdicts = {f"monitor: {check.detector}": check.alarm for check in checks}
         uncertainties = np.array([1 - row.confidence for row in rows])

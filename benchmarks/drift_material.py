@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from common.pictures.embeddings import PROJECTION, as_stored, project
 from dashboard_stream.drift.reference import Reference
-from dashboard_stream.drift.sliding_window import PredictionRow
+from dashboard_stream.drift.sliding_window import Place, PredictionRow
 from model_registry.comparison.paired_images import PairedImages
 from model_registry.data.dataset import group_names
 from model_registry.training.head import fit_head
@@ -105,6 +105,8 @@ def _rows(
     classes, confidences = probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist()
     targets = data.targets.tolist()
     return [
-        PredictionRow(i, NOW, "d", data.images[i].image_path, classes[i], targets[i], confidences[i], "1", numbers)
+        PredictionRow(
+            i, NOW, "d", data.images[i].image_path, classes[i], targets[i], confidences[i], "1", Place(i, i), numbers
+        )
         for i, numbers in zip(chosen.tolist(), features[chosen].tolist(), strict=True)
     ]

@@ -10,6 +10,9 @@ from common.cli import UserError
 from common.postgres import Connection, connect, describe
 from common.waiting import Unavailable
 
+IDLE_TIMEOUT_S = 60
+"""A frozen service lets go of what it has locked; its work is done again."""
+
 ROW_ERRORS = (psycopg2.DataError, psycopg2.IntegrityError)
 
 
@@ -55,7 +58,9 @@ class TargetDatabase:
         if self._connection is None:
             try:
                 # Waiting is the caller's: it has partitions or a heartbeat to keep meanwhile.
-                self._connection = connect(self._url, self._application, timeout_s=0)
+                self._connection = connect(
+                    self._url, self._application, timeout_s=0, idle_in_transaction_timeout_s=IDLE_TIMEOUT_S
+                )
             except UserError as error:
                 raise DatabaseUnavailable(" ".join(str(error).split())) from error
         return self._connection

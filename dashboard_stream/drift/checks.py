@@ -57,18 +57,20 @@ class Detectors:
             if reference.comparable:
                 self._mmd = MaximumMeanDiscrepancy(reference.features, window, rng)
 
-    def check(self, rows: Sequence[PredictionRow]) -> list[Check]:
-        """A full window's checks; accuracy where a row has its label, MMD where all have their embeddings."""
+    def check_predictions(self, rows: Sequence[PredictionRow]) -> list[Check]:
+        """A full window's checks; MMD where all rows have their embeddings."""
         score = float(np.mean([1 - row.confidence for row in rows]))
         checks = [Check("confidence", score, self._usual, self._confidence)]
-        if labelled := [row for row in rows if row.label is not None]:
-            wrong = sum(row.target != row.label for row in labelled)
-            usual = 1 - self._reference.accuracy if self._reference else None
-            checks.append(Check("accuracy", wrong / len(labelled), usual, self._accuracy(len(labelled))))
         features = [row.features for row in rows if row.features is not None]
         if self._mmd is not None and len(features) == len(rows):
             checks.append(Check("mmd", self._mmd.score(features), 0.0, self._mmd.threshold))
         return checks
+
+    def check_labels(self, rows: Sequence[PredictionRow]) -> list[Check]:
+        """The check of a full window of rows that have their labels."""
+        wrong = sum(row.target != row.label for row in rows)
+        usual = 1 - self._reference.accuracy if self._reference else None
+        return [Check("accuracy", wrong / len(rows), usual, self._accuracy(len(rows)))]
 
     def _accuracy(self, labelled: int) -> float | None:
         reference = self._reference

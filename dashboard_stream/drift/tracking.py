@@ -1,7 +1,7 @@
-"""Counts predictions one by one, checks each due window, and remembers what that means for the episodes."""
+"""Counts predictions and labels one by one, checks each due window, and remembers what that means for the episodes."""
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
@@ -9,12 +9,16 @@ from common.health.state import Health
 from dashboard_stream import metrics
 from dashboard_stream.clients.target_database import DatabaseUnavailable
 from dashboard_stream.drift.checks import ALARMING_DETECTORS, Check, Detector, Detectors
+from dashboard_stream.drift.counting import LABELS, PREDICTIONS, Count
 from dashboard_stream.drift.reference import NoReference, Reference
-from dashboard_stream.drift.sliding_window import PredictionRow, Window
-from dashboard_stream.drift.store import MAX_LATENESS, DriftStore, Position
+from dashboard_stream.drift.sliding_window import Place, Window, Windows
+from dashboard_stream.drift.store import DriftStore
 
 ASK_AGAIN_S = 5.0
 """Pause before the API is asked again for a reference that it did not have."""
+
+HELD_BACK_S = 30.0
+"""Transactions of the services end within a second; after so long it is said that one does not."""
 
 
 class References(Protocol):
@@ -22,6 +26,13 @@ class References(Protocol):
 
     def get(self) -> Reference:
         """That of the version which serves. Raises `NoReference`, `ApiUnavailable`."""
+
+
+class Progress:
+    """How far one count has come, and the windows that it fills."""
+
+    def __init__(self, place: Place | None, windows: Windows) -> None:
+        self.place, self.windows = place, windows
 
 
 class DriftTracker:
@@ -38,80 +49,96 @@ class DriftTracker:
     ) -> None:
         self._store, self._references, self._health, self._clock = store, references, health, clock
         self._size, self._check_every = window, check_every
-        self._resumed = False
+        self._progress: dict[Count, Progress] | None = None
+        self._moved_at = clock()
 
     def run_once(self) -> bool:
         """Take in at most a page of what is new; whether there was any. `Unavailable`: call again."""
         try:
-            if not self._resumed:
-                self._resume()
-            rows = self._store.newer(self._place, [number for _, number in self._counted])
-            for row in rows:
-                self._count(row)
+            progress = self._progress = self._progress or self._resume()
+            found = [self._count_new(count, progress[count]) for count in (PREDICTIONS, LABELS)]
+            self._say_what_holds_back(any(found))
         except DatabaseUnavailable:
             # What was counted since the last check is counted again.
-            self._resumed = False
+            self._progress = None
             raise
+        return any(found)
+
+    def _resume(self) -> dict[Count, Progress]:
+        self._store.become_the_only_one()
+        self._detectors: dict[str, Detectors] = {}
+        self._ask_again_at: dict[str, float] = {}
+        self._calm: dict[str, Counter[Detector]] = {}
+        return {
+            count: Progress(*self._store.resume(count, self._size, self._check_every))
+            for count in (PREDICTIONS, LABELS)
+        }
+
+    def _count_new(self, count: Count, progress: Progress) -> bool:
+        rows = self._store.newer(count, progress.place)
+        for row in rows:
+            detectors = self._detectors_of(row.model_version)
+            window, gone = progress.windows.add(row)
+            progress.place = row.place
+            if gone and count is PREDICTIONS:
+                self._forget(gone, progress.windows.versions)
+            if window:
+                self._check(count, window, detectors, progress.place)
         return bool(rows)
 
-    def _resume(self) -> None:
-        progress = self._store.resume(self._size)
-        self._window = Window(self._size, self._check_every)
-        for row in progress.window:
-            self._window.add(row)
-        self._place: Position | None = progress.place
-        self._counted: deque[Position] = deque(progress.counted)
-        self._detectors: Detectors | None = None
-        self._ask_again_at = 0.0
-        self._calm: Counter[Detector] = Counter()
-        if version := self._window.model_version:
-            self._calm.update({detector: self._store.calm_checks(version, detector) for detector in ALARMING_DETECTORS})
-        self._resumed = True
-
-    def _count(self, row: PredictionRow) -> None:
-        another = row.model_version != self._window.model_version
-        if another or self._detectors is None or self._clock() >= self._ask_again_at:
-            self._detectors = self._detectors_of(row.model_version)
-        if another:
-            self._store.close_alarms_of_other_versions(row.model_version)
-            self._calm.clear()
-        due = self._window.add(row)
-        self._place = max(self._place or row.place, row.place)
-        self._counted.append(row.place)
-        while self._counted[0][0] < self._place[0] - MAX_LATENESS:
-            self._counted.popleft()
-        if due:
-            self._check(self._detectors, self._place)
+    def _forget(self, gone: list[str], versions: list[str]) -> None:
+        self._store.close_alarms_of_others(versions)
+        for version in gone:
+            for known in (self._detectors, self._ask_again_at, self._calm):
+                known.pop(version, None)
 
     def _detectors_of(self, version: str) -> Detectors:
+        if version in self._detectors and self._clock() < self._ask_again_at[version]:
+            return self._detectors[version]
         try:
-            reference = self._references.get()
-            if reference.model_version != version:
-                raise NoReference(f"version {version} is being checked, but the API serves {reference.model_version}")
+            reference: Reference | None = self._references.get()
+            if reference is None or reference.model_version != version:
+                raise NoReference(f"version {version} is being checked, but the API serves another")
+            self._health.note("reference", None)
+            self._ask_again_at[version] = float("inf")
         except NoReference as none:
+            reference = None
             self._health.note("reference", f"{none}; scores have no thresholds")
-            self._ask_again_at = self._clock() + ASK_AGAIN_S
-            return Detectors(None, self._size)
-        self._health.note("reference", None)
-        self._ask_again_at = float("inf")
-        return Detectors(reference, self._size)
+            self._ask_again_at[version] = self._clock() + ASK_AGAIN_S
+        self._detectors[version] = Detectors(reference, self._size)
+        return self._detectors[version]
 
-    def _check(self, detectors: Detectors, place: Position) -> None:
+    def _check(self, count: Count, window: Window, detectors: Detectors, place: Place) -> None:
         with metrics.DRIFT_CHECK_SECONDS.time():
-            checks = detectors.check(list(self._window))
-        for detector in self._store.record(self._window, checks, self._calmed(checks), place):
+            rows = list(window)
+            checks = detectors.check_predictions(rows) if count is PREDICTIONS else detectors.check_labels(rows)
+        calmed = self._calmed(window.last.model_version, checks)
+        for detector in self._store.record(count, window, checks, calmed, place):
             metrics.DRIFT_ALARMS.labels(detector).inc()
         for check in checks:
             metrics.DRIFT_SCORE.labels(check.detector).set(check.score)
             if check.threshold is not None:
                 metrics.DRIFT_THRESHOLD.labels(check.detector).set(check.threshold)
 
-    def _calmed(self, checks: list[Check]) -> list[Detector]:
+    def _calmed(self, version: str, checks: list[Check]) -> list[Detector]:
         """Detectors whose score has now been calm for a whole window."""
-        calmed = []
+        if version not in self._calm:
+            known = {detector: self._store.calm_checks(version, detector) for detector in ALARMING_DETECTORS}
+            self._calm[version] = Counter(known)
+        calm, calmed = self._calm[version], []
         for check in checks:
             if check.detector in ALARMING_DETECTORS and check.threshold is not None:
-                self._calm[check.detector] = self._calm[check.detector] + 1 if check.calm else 0
-                if self._calm[check.detector] * self._check_every >= self._size:
+                calm[check.detector] = calm[check.detector] + 1 if check.calm else 0
+                if calm[check.detector] * self._check_every >= self._size:
                     calmed.append(check.detector)
         return calmed
+
+    def _say_what_holds_back(self, moved: bool) -> None:
+        if moved:
+            self._moved_at = self._clock()
+            self._health.note("counting", None)
+        elif self._clock() - self._moved_at > HELD_BACK_S:
+            self._moved_at = self._clock()
+            held = self._store.held_back(PREDICTIONS)
+            why = "predictions wait for a transaction in the target database that is still open; see pg_stat_activity"
+            self._health.note("counting", why if held else None)

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from dashboard_stream.drift.sliding_window import PredictionRow
+from dashboard_stream.drift.sliding_window import Place, PredictionRow
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -18,4 +18,5 @@ def predicted(
     """Row `number`, predicted so many seconds after `BEGAN`."""
     moment = BEGAN + timedelta(seconds=number)
     path = f"wood/{number}.jpg"
-    return PredictionRow(number, moment, "monday", path, target, label, confidence, model_version, features)
+    place = Place(number, number)
+    return PredictionRow(number, moment, "monday", path, target, label, confidence, model_version, place, features)

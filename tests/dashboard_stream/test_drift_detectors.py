@@ -17,7 +17,7 @@ from dashboard_stream.drift.detectors import (
     confidence_threshold,
 )
 from dashboard_stream.drift.reference import Reference
-from dashboard_stream.drift.sliding_window import Window
+from dashboard_stream.drift.sliding_window import Window, Windows
 from tests.dashboard_stream.drift import predicted
 
 WINDOW, CHECK_EVERY = 75, 5
@@ -159,21 +159,24 @@ REFERENCE = Reference(
 
 
 def test_a_window_is_checked_by_every_detector_that_has_what_it_needs() -> None:
-    rows = [predicted(n, label=1 if n % 2 else None, features=[0.0] * FEATURES) for n in range(WINDOW)]
-    found = {check.detector: check for check in Detectors(REFERENCE, WINDOW).check(rows)}
-    assert set(found) == {"confidence", "accuracy", "mmd"}
-    assert found["confidence"].score == pytest.approx(0.1)
-    assert found["accuracy"].score == 0
-    assert not found["accuracy"].alarm
-    unlabelled = [predicted(n, label=None, features=[0.0] * FEATURES if n else None) for n in range(WINDOW)]
-    assert [check.detector for check in Detectors(REFERENCE, WINDOW).check(unlabelled)] == ["confidence"]
+    rows = [predicted(n, features=[0.0] * FEATURES) for n in range(WINDOW)]
+    detectors = Detectors(REFERENCE, WINDOW)
+    confidence, mmd = detectors.check_predictions(rows)
+    assert confidence.detector == "confidence"
+    assert confidence.score == pytest.approx(0.1)
+    assert mmd.detector == "mmd"
+    (accuracy,) = detectors.check_labels(rows)
+    assert (accuracy.detector, accuracy.score, accuracy.alarm) == ("accuracy", 0, False)
+    without_one = [predicted(n, features=[0.0] * FEATURES if n else None) for n in range(WINDOW)]
+    assert [check.detector for check in detectors.check_predictions(without_one)] == ["confidence"]
     older = REFERENCE.model_copy(update={"projection": None})
-    assert [check.detector for check in Detectors(older, WINDOW).check(rows)] == ["confidence", "accuracy"]
+    assert [check.detector for check in Detectors(older, WINDOW).check_predictions(rows)] == ["confidence"]
 
 
 def test_without_a_reference_there_are_scores_and_no_alarms() -> None:
     rows = [predicted(n, target=0, label=1, confidence=0.3) for n in range(WINDOW)]
-    checks = Detectors(None, WINDOW).check(rows)
+    detectors = Detectors(None, WINDOW)
+    checks = [*detectors.check_predictions(rows), *detectors.check_labels(rows)]
     assert [(check.detector, round(check.score, 9), check.threshold) for check in checks] == [
         ("confidence", 0.7, None),
         ("accuracy", 1.0, None),
@@ -195,10 +198,31 @@ def test_evidence_shows_the_least_sure_images_or_the_wrong_ones() -> None:
 
 
 @given(st.lists(st.sampled_from("ab"), max_size=200), st.integers(2, 20), st.integers(1, 7))
-def test_a_window_holds_the_last_of_one_version_and_is_due_by_count(versions: list[str], size: int, every: int) -> None:
-    window, run = Window(size, every), 0
-    for number, version in enumerate(versions):
-        run = run + 1 if number and versions[number - 1] == version else 1
-        due = window.add(predicted(number, model_version=version))
-        assert [row.id for row in window] == list(range(number - min(run, size) + 1, number + 1))
-        assert due == (run >= size and (run - size) % every == 0)
+def test_each_version_that_answers_has_a_window_and_is_due_by_count(answers: list[str], size: int, every: int) -> None:
+    windows = Windows(size, every)
+    seen: dict[str, list[int]] = {}
+    for number, version in enumerate(answers):
+        window, gone = windows.add(predicted(number, model_version=version))
+        others = [
+            other for other in seen if other != version and version * size == "".join(answers)[: number + 1][-size:]
+        ]
+        assert gone == others
+        for other in others:
+            del seen[other]
+        run = seen.setdefault(version, [])
+        run.append(number)
+        assert set(windows.versions) == set(seen)
+        due = len(run) >= size and (len(run) - size) % every == 0
+        assert [row.id for row in window or []] == (run[-size:] if due else [])
+
+
+@given(st.integers(0, 60), st.integers(2, 20), st.integers(1, 7))
+def test_a_window_goes_on_as_if_it_had_never_ended(before: int, size: int, every: int) -> None:
+    rows = [predicted(number) for number in range(before + 30)]
+    whole, checked = Window(size, every), []
+    for number, row in enumerate(rows[:before]):
+        if whole.add(row):
+            checked.append(number)
+    since = before - 1 - checked[-1] if checked else max(before - size, 0)
+    resumed = Window(size, every, rows[max(before - size, 0) : before], since)
+    assert [whole.add(row) for row in rows[before:]] == [resumed.add(row) for row in rows[before:]]

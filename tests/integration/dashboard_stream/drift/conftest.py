@@ -1,16 +1,15 @@
 """A drift monitor on the tables of the running stack, and predictions for it."""
 
-import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from psycopg2.extras import execute_values
 
 from common.health.state import Health
-from common.paths import REPOSITORY
 from common.pictures.embeddings import EMBEDDING_SIZE, PROJECTION, as_stored, pack, project
-from common.postgres import Connection, apply_schema, connect
+from common.postgres import Connection, connect
 from common.waiting import wait_until
 from dashboard_stream.clients.target_database import TargetDatabase
 from dashboard_stream.drift.reference import Reference
@@ -19,6 +18,7 @@ from dashboard_stream.drift.store import ALONE, DriftStore
 from dashboard_stream.drift.tracking import DriftTracker
 from tests.conftest import Stack
 from tests.dashboard_stream.drift import predicted
+from tests.integration.target_tables import target_tables
 from tests.timeouts import WAIT_TIMEOUT_S
 
 WINDOW, EVERY = 20, 5
@@ -72,12 +72,11 @@ class References:
 
 
 class Target:
-    """A schema with the tables, and the monitor on it."""
+    """The monitor on tables of its own."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.connection: Connection = connect(url, "test")
-        apply_schema(self.connection, REPOSITORY / "kafka" / "target_schema.sql")
         self.references = References()
         self.now = 0.0
         self._databases: list[TargetDatabase] = []
@@ -107,6 +106,10 @@ class Target:
         with self.connection, self.connection.cursor() as cursor:
             insert(cursor, rows)
 
+    def label(self, labels: dict[int, int]) -> None:
+        with self.connection, self.connection.cursor() as cursor:
+            label(cursor, labels)
+
     def watch(self, rows: Sequence[PredictionRow] = ()) -> None:
         """Insert `rows` and let the monitor count all there are."""
         self.insert(rows)
@@ -133,7 +136,7 @@ class Target:
         self._databases[-1].close()
 
 
-def insert(cursor: object, rows: Sequence[PredictionRow]) -> None:
+def insert(cursor: Any, rows: Sequence[PredictionRow]) -> None:
     if not rows:
         return
     values = [
@@ -151,18 +154,26 @@ def insert(cursor: object, rows: Sequence[PredictionRow]) -> None:
         for r in rows
     ]
     execute_values(cursor, "insert into cargo_prediction values %s", values)
+    label(cursor, {r.id: r.label for r in rows if r.label is not None})
     kept = [(r.id, "0" * 64, "one", pack(EMBEDDINGS[r.id % 60])) for r in rows if r.features is not None]
     if kept:
         execute_values(cursor, "insert into cargo_prediction_embedding values %s", kept)
 
 
+def label(cursor: Any, labels: dict[int, int]) -> None:
+    """As the subscriber notes that labels came."""
+    if labels:
+        execute_values(
+            cursor,
+            "update cargo_prediction set label = new.label, labelled_by = pg_current_xact_id()"
+            " from (values %s) as new (id, label) where cargo_prediction.id = new.id",
+            list(labels.items()),
+        )
+
+
 @pytest.fixture
 def target(stack: Stack) -> Iterator[Target]:
-    schema = f"drift_{uuid.uuid4().hex}"
-    with stack.target() as connection, connection.cursor() as cursor:
-        cursor.execute(f"create schema {schema}")
-    target = Target(f"{stack.target_url}?options=-csearch_path%3D{schema}")
-    yield target
-    target.close()
-    with stack.target() as connection, connection.cursor() as cursor:
-        cursor.execute(f"drop schema {schema} cascade")
+    with target_tables(stack) as schema:
+        target = Target(f"{stack.target_url}?options=-csearch_path%3D{schema}")
+        yield target
+        target.close()

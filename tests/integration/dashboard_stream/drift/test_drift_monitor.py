@@ -21,6 +21,7 @@ from common.postgres import connect
 from common.waiting import wait_until
 from dashboard_stream.clients.prediction_api import ApiUnavailable
 from dashboard_stream.clients.target_database import DatabaseUnavailable, TargetDatabase
+from dashboard_stream.drift.counting import PREDICTIONS
 from dashboard_stream.drift.store import DriftStore
 from dashboard_stream.drift.tracking import DriftTracker
 from tests.conftest import Stack
@@ -65,7 +66,7 @@ def test_of_two_monitors_one_works(target: Target) -> None:
 
 def test_what_is_read_of_an_embedding_is_its_projection(target: Target) -> None:
     target.insert([*clean(1, 3), *drifted(4, 1)])
-    rows = target.monitor._store.newer(None, [])
+    rows = target.monitor._store.newer(PREDICTIONS, None)
     assert [row.id for row in rows] == [1, 2, 3, 4]
     assert np.allclose([row.features for row in rows[:3] if row.features], FEATURES[1:4], atol=1e-4)
     assert rows[3].features is None
@@ -148,7 +149,7 @@ def test_the_service_raises_an_alarm_and_ends_cleanly(target: Target, api: str, 
         metrics = get("/metrics")
         assert 'drift_monitor_alarms_total{detector="confidence"} 1.0' in metrics
         assert 'drift_monitor_threshold{detector="mmd"}' in metrics
-        assert "drift_monitor_check_seconds_count 5.0" in metrics
+        assert "drift_monitor_check_seconds_count 10.0" in metrics
         assert (tmp_path / "beat").exists()
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0, (tmp_path / "log").read_text()

@@ -1,6 +1,7 @@
 """When an alarm is raised and when it ends, on the tables of the running stack."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -52,15 +53,54 @@ def test_a_score_that_swings_about_the_threshold_is_one_episode(target: Target) 
     assert [alarm for alarm in target.alarms() if alarm[0] == "confidence"] == [("confidence", "7", 25, None)]
 
 
-def test_an_episode_ends_when_another_version_serves_and_its_window_begins_anew(target: Target) -> None:
+def test_an_episode_ends_when_a_whole_window_was_anothers(target: Target) -> None:
     target.watch([*clean(1, 20), *drifted(21, 20)])
     target.references.answer = reference("8")
     target.watch(drifted(41, WINDOW - 1, "8"))
-    assert {reason for *_, reason in target.alarms()} == {"version 8 serves"}
+    assert {reason for *_, reason in target.alarms()} == {None}, "some may still answer as before"
     assert target.checks()[-1][1] == 40
     target.watch(drifted(60, 1, "8"))
+    assert {reason for _, version, *_, reason in target.alarms() if version == "7"} == {"version 8 serves"}
     assert target.checks()[-1] == (41, 60, True)
     assert target.alarms()[-1][1:] == ("8", 60, None)
+
+
+def test_two_versions_side_by_side_have_a_window_each(target: Target) -> None:
+    """API replicas in the middle of a swap; a late row of the old version ends nothing."""
+    rows = [row for n in range(1, 81, 2) for row in (*clean(n, 1), *drifted(n + 1, 1, "8"))]
+    target.watch(rows)
+    by_version = target.query(
+        "select model_version, count(*), count(*) filter (where alarm) from drift where detector = 'confidence'"
+        " group by 1 order by 1"
+    )
+    assert by_version == [("7", 5, 0), ("8", 5, 0)], "the API gives a reference of 7 only"
+    target.references.answer = reference("8")
+    target.now = 60
+    target.watch([*drifted(81, 10, "8"), *clean(91, 1), *drifted(92, 10, "8")])
+    assert [(version, reason) for detector, version, _, reason in target.alarms() if detector == "confidence"] == [
+        ("8", None)
+    ]
+    target.restart()
+    target.watch([*clean(102, 1), *drifted(103, 10, "8")])
+    assert len([1 for detector, *_ in target.alarms() if detector == "confidence"]) == 1
+
+
+def test_labels_that_come_late_are_counted_when_they_come(target: Target) -> None:
+    rows = [replace(row, label=None) for row in clean(1, 60)]
+    target.watch(rows)
+    assert target.checks("accuracy") == []
+    target.label({number: 1 - rows[number - 1].target for number in range(1, 11)})
+    target.watch()
+    assert target.checks("accuracy") == []
+    target.label({number: 1 - rows[number - 1].target for number in range(11, 31)})
+    target.watch()
+    assert target.checks("accuracy") == [(1, 20, True), (6, 25, True), (11, 30, True)]
+    assert target.alarms() == [("accuracy", "7", 20, None)]
+    target.restart()
+    target.label({number: rows[number - 1].target for number in range(11, 41)})
+    target.watch()
+    assert [last for _, last, _ in target.checks("accuracy")][-1] == 40, "a corrected label counts as a new one"
+    assert [last for _, last, _ in target.checks()] == list(range(20, 61, 5)), "predictions are counted once"
 
 
 @pytest.mark.parametrize("restart_every", [1, 3, 7])
@@ -77,23 +117,30 @@ def test_restarts_and_polls_change_nothing(target: Target, restart_every: int) -
     ]
 
 
-def test_rows_that_are_stored_late_are_counted_once(target: Target) -> None:
-    """Two subscribers: what was predicted first is stored last, and one batch has one time."""
-    rows = clean(1, 45)
-    rows[20:40] = [replace(row, predicted_at=rows[20].predicted_at) for row in rows[20:40]]
-    target.watch(rows[:20])
+def test_a_transaction_that_is_still_open_is_waited_for(target: Target) -> None:
+    """Two subscribers: who began first may commit last. Nothing is counted twice or left out."""
+    target.watch(clean(1, 20))
     other = connect(target.url, "other")
     with other.cursor() as cursor:
-        insert(cursor, [*rows[20:24], *rows[30:34]])
-        target.watch([*rows[24:30], *rows[34:40]])
-        assert [last for _, last, _ in target.checks()] == [20, 29, 38]
+        insert(cursor, clean(21, 4))
+        target.watch(clean(25, 16))
+        assert [last for _, last, _ in target.checks()] == [20]
+        assert target.health.ready()[1] == {"missing": {}}
+        target.now = 31
+        target.watch()
+        assert "still open" in target.health.ready()[1]["notes"]["counting"]
         other.commit()
     other.close()
     target.watch()
-    assert [last for _, last, _ in target.checks()] == [20, 29, 38, 23, 34]
-    target.restart()
-    target.watch(rows[40:])
-    assert [last for _, last, _ in target.checks()] == [20, 29, 38, 23, 34, 45]
+    assert target.checks() == [(1, 20, False), *[(n - 19, n, False) for n in range(25, 41, EVERY)]]
+    assert target.health.ready()[1] == {"missing": {}}
+
+
+def test_a_clock_that_is_ahead_silences_nothing(target: Target) -> None:
+    rows = [*clean(1, 20), *drifted(21, 20)]
+    rows[3] = replace(rows[3], predicted_at=rows[3].predicted_at + timedelta(hours=1))
+    target.watch(rows)
+    assert target.alarms() == [("confidence", "7", 25, None), ("accuracy", "7", 35, None)]
 
 
 def test_the_first_start_does_not_judge_history(target: Target) -> None:
