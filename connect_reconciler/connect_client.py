@@ -76,6 +76,21 @@ class ConnectClient:
         """Let a stopped or paused connector run."""
         self._call("PUT", f"/connectors/{name}/resume")
 
+    def is_stopped(self, name: str) -> bool:
+        """Whether the connector has ended all its tasks."""
+        status = self.connectors().get(name)
+        return status is not None and status.state == "STOPPED" and not status.task_states
+
+    def delete_offsets(self, name: str) -> None:
+        """Let a stopped connector begin anew. `ConnectUnavailable` until its tasks have ended."""
+        self._call("DELETE", f"/connectors/{name}/offsets")
+
+    def source_lsn(self, name: str) -> int | None:
+        """How far in the source's log a Debezium connector has committed; None where it has not."""
+        answer = self._read(f"/connectors/{name}/offsets")["offsets"]
+        positions = [entry["offset"]["lsn"] for entry in answer if (entry["offset"] or {}).get("lsn") is not None]
+        return max(positions, default=None)
+
     def sink_offsets(self, name: str) -> dict[tuple[str, int], int]:
         """The next offset that a sink connector reads, by topic and partition."""
         answer = self._read(f"/connectors/{name}/offsets")["offsets"]

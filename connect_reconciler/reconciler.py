@@ -10,17 +10,19 @@ from kafka.errors import KafkaError
 from prometheus_client import Counter, Gauge
 
 from common.broker_address import BrokerUnavailable
-from common.cli import run
+from common.cli import UserError, run
 from common.health.server import serve_health
 from common.health.state import Health, stop_event
 from common.logs import configure_logging
 from common.names import SINK_CONNECTOR
+from common.secret_files import read_secret
 from common.waiting import LONGEST_PAUSE_S, RetrySchedule
 from connect_reconciler.connect_client import ConnectClient, ConnectorStatus, ConnectUnavailable
 from connect_reconciler.connector_files import desired_connectors
-from connect_reconciler.restarts import RestartLimit
+from connect_reconciler.recovery.restarts import RestartLimit
+from connect_reconciler.recovery.sink_recovery import SinkRecovery, TargetUnavailable
+from connect_reconciler.recovery.source_recovery import SourceRecovery
 from connect_reconciler.settings import Settings
-from connect_reconciler.sink_recovery import SinkRecovery, TargetUnavailable
 from connect_reconciler.topics import ensure_topics
 
 log = logging.getLogger(__name__)
@@ -43,12 +45,14 @@ class Reconciler:
         wanted: Mapping[str, dict[str, str]],
         health: Health,
         sink: SinkRecovery,
+        source: SourceRecovery,
     ) -> None:
         self._settings = settings
         self._connect = connect
         self._wanted = wanted
         self._health = health
         self._sink = sink
+        self._source = source
         self._limits = {name: RestartLimit(settings.restarts, settings.restart_window_s) for name in wanted}
         self._topics_checked: float | None = None
 
@@ -68,7 +72,15 @@ class Reconciler:
             self._health.mark_missing("connect", str(error))
             return False
         self.check_connectors(present, now)
+        self.check_source(now)
         return True
+
+    def check_source(self, now: float) -> None:
+        """Have a source that went back read again."""
+        try:
+            self._source.check(now)
+        except (ConnectUnavailable, UserError, httpx.HTTPStatusError) as error:
+            log.warning("the source connector's offset: %s", error)
 
     def check_topics(self, now: float) -> None:
         """Create missing topics, looking only now and then."""
@@ -147,7 +159,9 @@ def main() -> None:
     serve_health(health, settings.health_host, settings.health_port)
     client = ConnectClient(settings.connect_url)
     sink = SinkRecovery(client, settings.kafka_bootstrap_servers, settings.target_database_url)
-    reconciler = Reconciler(settings, client, wanted, health, sink)
+    password = read_secret(settings.source_password_file) if settings.source_password_file else None
+    source = SourceRecovery(client, settings.source_database_url, password)
+    reconciler = Reconciler(settings, client, wanted, health, sink, source)
     away = RetrySchedule(settings.interval_s, LONGEST_PAUSE_S)
     while not stop.is_set():
         if reconciler.run_once(time.monotonic()):

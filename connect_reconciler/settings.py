@@ -6,7 +6,7 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from common.paths import REPOSITORY, SECRETS
-from common.settings import StageSettings, kafka_bootstrap_servers, local_port, target_database_url
+from common.settings import StageSettings, kafka_bootstrap_servers, local_port, source_database_url, target_database_url
 
 
 class Settings(StageSettings):
@@ -23,8 +23,14 @@ class Settings(StageSettings):
     target_database_url: str = Field(default_factory=target_database_url)
     """The database that the sink connector writes to."""
 
+    source_database_url: str = Field(default_factory=source_database_url)
+    """The database that the source connector reads; asked how far its log is."""
+
+    source_password_file: Path | None = None
+    """Holds the password for it, where the address has none."""
+
     files: Path = REPOSITORY / "kafka"
-    """Holds source_connector.json, sink_connector.json and target_schema.sql."""
+    """Holds source_connector.json, sink_connector.json and target_roles.sql."""
 
     interval_s: float = Field(default=1.0, gt=0)
     """Pause between two looks at Connect."""
@@ -52,6 +58,9 @@ class Settings(StageSettings):
 
     adapter_password: SecretStr = SecretStr("adapterpassword")
     """The same for the model adapter."""
+
+    dashboard_password: SecretStr = SecretStr("dashboardreaderpassword")
+    """The same for the role that dashboards read as."""
 
     sink_password_file: Path = SECRETS / "target-password"
     """Holds the same for the sink connector."""

@@ -10,8 +10,9 @@ from common.health.state import Health
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from connect_reconciler.connect_client import ConnectClient
 from connect_reconciler.reconciler import Reconciler
+from connect_reconciler.recovery.sink_recovery import SinkRecovery, TargetUnavailable
+from connect_reconciler.recovery.source_recovery import SourceRecovery
 from connect_reconciler.settings import Settings
-from connect_reconciler.sink_recovery import SinkRecovery, TargetUnavailable
 
 
 class PlayedConnect:
@@ -70,6 +71,13 @@ class FakeSinkRecovery(SinkRecovery):
         return self.refuses
 
 
+class FakeSourceRecovery(SourceRecovery):
+    """Of a source that is always where it should be."""
+
+    def check(self, now: float) -> None:
+        pass
+
+
 WANTED = {SINK_CONNECTOR: {"topics": "t"}, SOURCE_CONNECTOR: {"slot.name": "s"}}
 
 
@@ -95,4 +103,5 @@ def sink_recovery(client: ConnectClient) -> FakeSinkRecovery:
 
 @pytest.fixture
 def reconciler(client: ConnectClient, health: Health, sink_recovery: FakeSinkRecovery) -> Reconciler:
-    return Reconciler(Settings(restarts=3, restart_window_s=100), client, WANTED, health, sink_recovery)
+    settings = Settings(restarts=3, restart_window_s=100)
+    return Reconciler(settings, client, WANTED, health, sink_recovery, FakeSourceRecovery(client, "unused", None))

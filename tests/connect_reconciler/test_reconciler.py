@@ -13,7 +13,7 @@ from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable
 from connect_reconciler.reconciler import Reconciler
 from connect_reconciler.settings import Settings
-from tests.connect_reconciler.conftest import WANTED, FakeSinkRecovery, PlayedConnect
+from tests.connect_reconciler.conftest import WANTED, FakeSinkRecovery, FakeSourceRecovery, PlayedConnect
 
 RESTART = f"POST /connectors/{SOURCE_CONNECTOR}/restart?includeTasks=true&onlyFailed=true"
 
@@ -166,7 +166,8 @@ def test_a_broker_away_is_said_and_leaves_no_thread_behind(
     with socket.create_server(("127.0.0.1", 0)) as closed_in_a_moment:
         port = closed_in_a_moment.getsockname()[1]
     settings = Settings(kafka_bootstrap_servers=f"127.0.0.1:{port}")
-    reconciler = Reconciler(settings, client, WANTED, health, sink_recovery)
+    source = FakeSourceRecovery(client, "unused", None)
+    reconciler = Reconciler(settings, client, WANTED, health, sink_recovery, source)
     threads = threading.active_count()
     for now in range(3):
         assert reconciler.run_once(now) is False

@@ -9,8 +9,9 @@ from kafka import KafkaProducer
 
 from common.names import SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
-from connect_reconciler import dead_letters
+from connect_reconciler.recovery import dead_letters
 from connect_reconciler.topic_ranges import offset_bounds, range_consumer, read
+from dashboard_stream.subscriber.messages import Message, Partition
 from tests.conftest import Stack
 
 FIELDS = [
@@ -29,6 +30,9 @@ FIELDS = [
 # Ids that the source will not reach.
 IDS = count(8_000_000_000)
 
+Place = tuple[str, int, int]
+"""Topic, partition and offset."""
+
 
 class Topic:
     """Writes to the rows' topic, past the source connector, and reads the sink's dead letters."""
@@ -37,9 +41,12 @@ class Topic:
         self._bootstrap_servers = bootstrap_servers
         self._producer = KafkaProducer(bootstrap_servers=bootstrap_servers, acks="all", reconnect_backoff_max_ms=1000)
 
-    def write(self, value: bytes | None, key: bytes = b"1") -> dead_letters.Origin:
-        # One partition, so that what follows waits behind it.
-        sent = self._producer.send(SOURCE_TOPIC, key=key, value=value, partition=0).get(timeout=30)
+    def write(self, value: bytes | None, key: bytes | None = None) -> Place:
+        # One partition, so that what follows waits behind it. The key is the row's id where there is one.
+        row_id = Message(Partition(SOURCE_TOPIC, 0), 0, b"1", value).readable_id()
+        sent = self._producer.send(SOURCE_TOPIC, key=key or str(row_id).encode(), value=value, partition=0).get(
+            timeout=30
+        )
         return sent.topic, sent.partition, sent.offset
 
     def write_row(self, **changes: object) -> int:
@@ -48,19 +55,19 @@ class Topic:
         self.write(message(row))
         return int(str(row["id"]))
 
-    def letters(self) -> list[tuple[dead_letters.Origin, Any]]:
+    def letters(self) -> list[tuple[Place, Any]]:
         with range_consumer(self._bootstrap_servers) as consumer:
             letters = read(consumer, offset_bounds(consumer, SINK_DEAD_LETTER_TOPIC))
         return [(_origin(dict(letter.headers)), letter) for letter in letters]
 
-    def letters_from(self, origin: dead_letters.Origin) -> list[Any]:
+    def letters_from(self, origin: Place) -> list[Any]:
         return [letter for found, letter in self.letters() if found == origin]
 
     def close(self) -> None:
         self._producer.close()
 
 
-def _origin(headers: Mapping[str, bytes]) -> dead_letters.Origin:
+def _origin(headers: Mapping[str, bytes]) -> Place:
     return (
         headers[dead_letters.TOPIC].decode(),
         int(headers[dead_letters.PARTITION]),

@@ -11,7 +11,7 @@ from common.names import SINK_CONNECTOR
 from common.postgres import connect
 from common.waiting import wait_until
 from connect_reconciler.connect_client import ConnectClient
-from connect_reconciler.refused_messages import skip_refused_messages
+from connect_reconciler.recovery.refused_messages import skip_refused_messages
 from tests.conftest import Stack
 from tests.integration.connect_reconciler.rows_topic import IDS, Topic, arrives, insert, message, query
 from tests.timeouts import WAIT_TIMEOUT_S

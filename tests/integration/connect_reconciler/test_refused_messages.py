@@ -8,9 +8,9 @@ import pytest
 from common.names import SINK_CONNECTOR
 from common.postgres import connect
 from common.waiting import wait_until
-from connect_reconciler import dead_letters
 from connect_reconciler.connect_client import ConnectClient, Offsets
-from connect_reconciler.refused_messages import skip_refused_messages
+from connect_reconciler.recovery import dead_letters
+from connect_reconciler.recovery.refused_messages import skip_refused_messages
 from tests.conftest import Stack
 from tests.integration.connect_reconciler.rows_topic import IDS, Topic, arrives, message, query
 from tests.timeouts import WAIT_TIMEOUT_S

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import psycopg2
+from psycopg2.extensions import cursor as Cursor
 
 from common.names import SINK_CONNECTOR, SOURCE_TOPIC
 from common.postgres import Connection
-from common.rows import parse_message
+from common.rows import parse_key, parse_message
 from common.waiting import wait_until
-from connect_reconciler import dead_letters
 from connect_reconciler.connect_client import ConnectClient, ConnectUnavailable, Offsets
+from connect_reconciler.recovery import dead_letters
 from connect_reconciler.topic_ranges import offset_bounds, range_consumer, read
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def skip_refused_messages(connect: ConnectClient, bootstrap_servers: str, target
     """
     connect.stop(SINK_CONNECTOR)
     try:
-        wait_until(lambda: _stopped(connect), f"{SINK_CONNECTOR} stopped", STOP_TIMEOUT_S)
+        wait_until(lambda: connect.is_stopped(SINK_CONNECTOR), f"{SINK_CONNECTOR} stopped", STOP_TIMEOUT_S)
         messages, behind = _next_batch(bootstrap_servers, connect.sink_offsets(SINK_CONNECTOR))
         refused = _take_over(messages, bootstrap_servers, target)
         if behind:
@@ -65,11 +66,6 @@ def skip_refused_messages(connect: ConnectClient, bootstrap_servers: str, target
         return SkipResult(len(messages), refused)
     finally:
         connect.resume(SINK_CONNECTOR)
-
-
-def _stopped(connect: ConnectClient) -> bool:
-    status = connect.connectors().get(SINK_CONNECTOR)
-    return status is not None and status.state == "STOPPED" and not status.task_states
 
 
 def _move(connect: ConnectClient, offsets: Offsets) -> bool:
@@ -94,15 +90,23 @@ def _next_batch(
     return messages, {(each.topic, each.partition): stop for each, (start, stop) in ranges.items() if stop > start}
 
 
+def _write(cursor: Cursor, message: Any) -> None:
+    deleted = parse_key(message.key)
+    if message.value is None and deleted is not None:
+        cursor.execute("delete from cargo where id = %s", (deleted,))
+    else:
+        cursor.execute(UPSERT, parse_message(message.value).model_dump())
+
+
 def _take_over(messages: list[Any], bootstrap_servers: str, target: Connection) -> int:
-    """Upsert what the target takes, dead-letter what it refuses; the letters are safe before the rows are committed."""
+    """Write what the target takes, dead-letter what it refuses; the letters are safe before the rows are committed."""
     refused = []
     with target, target.cursor() as cursor:
         cursor.execute("set local statement_timeout = %s", (STATEMENT_TIMEOUT_MS,))
         for message in messages:
             cursor.execute("savepoint one_message")
             try:
-                cursor.execute(UPSERT, parse_message(message.value).model_dump())
+                _write(cursor, message)
             except (psycopg2.DataError, psycopg2.IntegrityError) as error:
                 refused.append((message, f"{error.pgcode}: {error.diag.message_primary}"))
                 cursor.execute("rollback to savepoint one_message")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connect_reconciler.restarts import SETTLED_AFTER_S, RestartLimit
+from connect_reconciler.recovery.restarts import SETTLED_AFTER_S, RestartLimit
 
 
 @given(st.integers(1, 8), st.floats(1, 500), st.lists(st.floats(0, 20), max_size=200))

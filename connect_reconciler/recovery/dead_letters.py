@@ -1,5 +1,6 @@
 """Messages that the target refused, written where Connect itself writes those that it cannot read."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,8 @@ TOPIC, PARTITION, OFFSET, REASON = (
     f"__connect.errors.{name}" for name in ("topic", "partition", "offset", "exception.message")
 )
 
-Origin = tuple[str, int, int]
+Origin = tuple[str, int, int, bytes]
+"""Where a message lay, and a hash of what it said: a topic that is made anew begins at offset 0 again."""
 
 
 def write(refused: Sequence[tuple[Any, str]], bootstrap_servers: str) -> int:
@@ -56,13 +58,18 @@ def write(refused: Sequence[tuple[Any, str]], bootstrap_servers: str) -> int:
 
 
 def _headers(message: Any, reason: str) -> list[tuple[str, bytes]]:
-    topic, partition, offset = _origin(message)
+    topic, partition, offset, _ = _origin(message)
     texts = {TOPIC: topic, PARTITION: str(partition), OFFSET: str(offset), REASON: reason[:REASON_CHARACTERS]}
     return [(name, text.encode(errors="replace")) for name, text in texts.items()]
 
 
 def _origin(message: Any) -> Origin:
-    return message.topic, message.partition, message.offset
+    return message.topic, message.partition, message.offset, _content(message)
+
+
+def _content(message: Any) -> bytes:
+    parts = (b"-" if part is None else part for part in (message.key, message.value))
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
 
 
 def _origins(bootstrap_servers: str) -> set[Origin]:
@@ -77,5 +84,6 @@ def _origins(bootstrap_servers: str) -> set[Origin]:
         partition, offset = headers.get(PARTITION, b""), headers.get(OFFSET, b"")
         # A letter from anywhere else may lack them.
         if partition.isdigit() and offset.isdigit():
-            found.add((headers.get(TOPIC, b"").decode(errors="replace"), int(partition), int(offset)))
+            topic = headers.get(TOPIC, b"").decode(errors="replace")
+            found.add((topic, int(partition), int(offset), _content(letter)))
     return found

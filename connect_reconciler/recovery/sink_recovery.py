@@ -13,7 +13,7 @@ from common.cli import UserError
 from common.names import SINK_CONNECTOR
 from common.postgres import Connection, connect
 from connect_reconciler.connect_client import ConnectClient, Offsets
-from connect_reconciler.refused_messages import STATEMENT_TIMEOUT_MS, SkipResult, skip_refused_messages
+from connect_reconciler.recovery.refused_messages import STATEMENT_TIMEOUT_MS, SkipResult, skip_refused_messages
 
 log = logging.getLogger(__name__)
 

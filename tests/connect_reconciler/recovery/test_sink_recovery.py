@@ -11,8 +11,8 @@ from common.cli import UserError
 from common.names import SINK_CONNECTOR
 from common.postgres import Connection
 from connect_reconciler.connect_client import ConnectClient
-from connect_reconciler.refused_messages import SkipResult
-from connect_reconciler.sink_recovery import SinkRecovery, TargetUnavailable
+from connect_reconciler.recovery.refused_messages import SkipResult
+from connect_reconciler.recovery.sink_recovery import SinkRecovery, TargetUnavailable
 from tests.connect_reconciler.conftest import PlayedConnect
 
 RESTART = f"POST /connectors/{SINK_CONNECTOR}/restart?includeTasks=true&onlyFailed=true"
@@ -36,7 +36,7 @@ class Steps:
 def target(monkeypatch: pytest.MonkeyPatch) -> MagicMock:
     """The target's session."""
     session = MagicMock()
-    monkeypatch.setattr("connect_reconciler.sink_recovery.connect", lambda *_: session)
+    monkeypatch.setattr("connect_reconciler.recovery.sink_recovery.connect", lambda *_: session)
     return session
 
 
@@ -100,7 +100,7 @@ def test_target_away_moves_nothing(
     sink_recovery.recover("x")
     connect.asked.clear()
     monkeypatch.setattr(
-        "connect_reconciler.sink_recovery.connect", MagicMock(side_effect=UserError("cannot be reached"))
+        "connect_reconciler.recovery.sink_recovery.connect", MagicMock(side_effect=UserError("cannot be reached"))
     )
     with pytest.raises(TargetUnavailable, match="cannot be reached"):
         sink_recovery.recover("x")

@@ -1,0 +1,1 @@
+"""From what has failed, or gone back, to where it goes on."""
