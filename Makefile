@@ -93,6 +93,14 @@ clean: ## Stop and remove the containers and all their data
 status: setup ## Show what each service is doing
 	@$(STACK) status
 
+.PHONY: account
+account: setup ## Compare every row with its outcome and its replica, and name what is missing
+	@$(STACK) account
+
+.PHONY: repair
+repair: setup ## Send what is missing through again
+	@$(STACK) repair
+
 .PHONY: doctor
 doctor: setup ## Say which link of the chain is broken and what to do
 	@$(STACK) doctor

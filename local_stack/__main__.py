@@ -12,6 +12,7 @@ from local_stack import stack
 from local_stack.demonstration.demo import Demo
 from local_stack.inspection import machine
 from local_stack.inspection.doctor import examine
+from local_stack.inspection.repair import repair_all, take_stock
 from local_stack.inspection.status import service_states, states_table
 from local_stack.processes import postgres
 from local_stack.processes.data_sets import prepare_data_sets
@@ -83,6 +84,19 @@ def doctor() -> None:
     except machine.NotMeasured as error:
         console.print(f"images a second: not measured, {error}", soft_wrap=True)
     raise typer.Exit(int(not examine(console)))
+
+
+@app.command()
+def account() -> None:
+    """Compare every committed row with its outcome and its replica; exit with 1 if something is missing or wrong."""
+    raise typer.Exit(int(not take_stock(console).good))
+
+
+@app.command()
+def repair() -> None:
+    """Send through again what has no outcome, and what the replica lacks or has otherwise; then take account."""
+    repair_all(console)
+    raise typer.Exit(int(not take_stock(console).good))
 
 
 @app.command()

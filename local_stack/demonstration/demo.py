@@ -13,13 +13,13 @@ from rich.markup import escape
 from common.cli import UserError
 from common.settings import source_database_url, target_database_url
 from local_stack import stack
-from local_stack.demonstration.account import source_end, subscriber_client
 from local_stack.demonstration.director import Director, stream_settings
 from local_stack.demonstration.drain import Drain
 from local_stack.demonstration.figures import FigureReader, StreamTotals
 from local_stack.demonstration.story import Story
 from local_stack.demonstration.tables import account_lines, figures_table, links_table
 from local_stack.inspection import doctor
+from local_stack.inspection.account import source_end, subscriber_client
 from local_stack.inspection.machine import read_machine
 from local_stack.inspection.status import ServiceState, service_states, states_table, work_done
 from local_stack.processes.supervision import Supervisor

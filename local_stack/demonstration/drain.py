@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from local_stack.demonstration.account import Account, SourceEnd, all_settled, take_account, without_outcome
+from local_stack.inspection.account import Account, SourceEnd, all_settled, take_account, without_outcome
 from local_stack.stall_detection import STALL_S, StallDetector
 
 POLL_INTERVAL_S = 1.0

@@ -12,8 +12,8 @@ import psycopg2
 from psycopg2.extensions import cursor as Cursor
 
 from common.cli import UserError
-from local_stack.demonstration.account import read_only_session
 from local_stack.demonstration.figures import StreamTotals
+from local_stack.inspection.account import read_only_session
 
 ENOUGH_ROWS = 200
 """Rows of each day that the new model must have predicted before the story ends."""

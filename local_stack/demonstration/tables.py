@@ -6,8 +6,8 @@ from rich.table import Table
 
 from common.names import SOURCE_TOPIC
 from common.settings import local_port
-from local_stack.demonstration.account import Account
 from local_stack.demonstration.figures import StreamTotals
+from local_stack.inspection.account import Account
 
 
 def figures_table(figures: StreamTotals) -> Table:

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from local_stack.inspection.pipeline_checks import PIPELINE_CHECKS, BrokenLink
+from local_stack.inspection.links import BrokenLink
+from local_stack.inspection.pipeline_checks import PIPELINE_CHECKS
 
 
 def first_broken() -> str:

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from local_stack.demonstration import drain as draining
-from local_stack.demonstration.account import Account, SourceEnd
 from local_stack.demonstration.drain import Drain
 from local_stack.demonstration.tables import account_lines
 from local_stack.inspection import machine
+from local_stack.inspection.account import Account, SourceEnd
 from local_stack.stall_detection import STALL_S, StallDetector
 
 

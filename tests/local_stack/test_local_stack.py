@@ -120,5 +120,5 @@ def test_the_doctor_finds_every_link_broken_where_nothing_runs(monkeypatch: pyte
     text = console.export_text()
     assert text.count("broken") == len(pipeline_checks.PIPELINE_CHECKS)
     assert "make up-local" in text
-    assert doctor.first_broken().startswith("What stands still: source rows: ")
+    assert doctor.first_broken().startswith("What stands still: source table: ")
     assert "make up-local" in doctor.first_broken()
