@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterable
 from datetime import datetime
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from common.cli import UserError
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from common.waiting import wait_until
-from local_stack.demonstration.account import source_end, take_account
+from local_stack.inspection.account import source_end, take_account
 from tests.e2e.containers import (
     Containers,
     ask,
@@ -69,13 +70,17 @@ def connectors_running() -> bool:
     return states == {SOURCE_CONNECTOR: {"RUNNING"}, SINK_CONNECTOR: {"RUNNING"}}
 
 
-def kill(platform: Containers, service: str) -> None:
-    """SIGKILL; returns when the restart policy has brought it back and it is healthy."""
-    before = platform.inspect(service)
-    os.kill(before["State"]["Pid"], signal.SIGKILL)
-    wait_until(
-        lambda: back(platform, service, before["RestartCount"]), f"{service} healthy again", timeout_s=WAIT_TIMEOUT_S
-    )
+def kill(platform: Containers, services: Iterable[str]) -> None:
+    """SIGKILL all; returns when the restart policy has brought them back and they are healthy."""
+    before = {service: platform.inspect(service) for service in services}
+    for state in before.values():
+        os.kill(state["State"]["Pid"], signal.SIGKILL)
+    for service, state in before.items():
+        wait_until(
+            lambda service=service, restarts=state["RestartCount"]: back(platform, service, restarts),  # type: ignore[misc]
+            f"{service} healthy again",
+            timeout_s=WAIT_TIMEOUT_S,
+        )
 
 
 def back(platform: Containers, service: str, restarts: int) -> bool:

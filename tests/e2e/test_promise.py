@@ -11,7 +11,7 @@ from psycopg2.extras import execute_values
 
 from common.names import DEAD_LETTER_TOPIC, SINK_DEAD_LETTER_TOPIC, SOURCE_TOPIC
 from common.waiting import wait_until
-from local_stack.demonstration.account import source_end, take_account
+from local_stack.inspection.account import source_end, take_account
 from tests.conftest import Stack
 from tests.timeouts import WAIT_TIMEOUT_S
 
