@@ -16,6 +16,11 @@ SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
 MAX_BYTES: Final = 20 * 1024 * 1024
 MAX_PIXELS: Final = 50_000_000
 """A decoded RGB picture of this size takes 150 MB; a 50 kB PNG can claim far more."""
+MAX_SCANNED_PIXELS: Final = 10 * MAX_PIXELS
+"""A progressive JPEG is gone over once a scan, usually ten times; 160 kB can ask for hundreds, which take seconds."""
+
+START_OF_SCAN: Final = b"\xff\xda"
+"""Cannot occur within a scan's data; embedded previews hold a few more."""
 
 
 T = TypeVar("T")
@@ -54,7 +59,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def decode_checked(data: bytes, decode: Callable[[Image.Image], T]) -> T:
-    """Check format, byte count and pixel count, and only then let `decode` touch the pixels. Raises `InvalidImage`."""
+    """Check format, bytes, pixels and scans, and only then let `decode` touch the pixels. Raises `InvalidImage`."""
     if len(data) > MAX_BYTES:
         raise ImageTooLarge(f"the image has {len(data)} bytes; at most {MAX_BYTES} are accepted. Send a smaller file.")
     try:
@@ -63,6 +68,11 @@ def decode_checked(data: bytes, decode: Callable[[Image.Image], T]) -> T:
         if width * height > MAX_PIXELS:
             raise ImageTooLarge(
                 f"the image has {width}×{height} pixels; at most {MAX_PIXELS} are accepted. Send a smaller picture."
+            )
+        if image.format == "JPEG" and width * height * data.count(START_OF_SCAN) > MAX_SCANNED_PIXELS:
+            raise ImageTooLarge(
+                f"the image has {width}×{height} pixels in {data.count(START_OF_SCAN)} scans; at most "
+                f"{MAX_SCANNED_PIXELS} pixels in all scans together are accepted. Save it again, with fewer scans."
             )
         return decode(image)
     except UnidentifiedImageError as error:

@@ -9,6 +9,7 @@ from PIL import Image
 from common.pictures.images import (
     INPUT_SIDE,
     MAX_BYTES,
+    START_OF_SCAN,
     ImageTooLarge,
     InvalidImage,
     UnsupportedImage,
@@ -47,6 +48,22 @@ def test_a_claim_of_too_many_pixels_is_refused_before_decoding() -> None:
     assert len(small) < 100_000
     with pytest.raises(ImageTooLarge, match="10000×10000"):
         open_image(small)
+
+
+def progressive(side: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes so often that there are `scans`."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), (200, 90, 30)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last, end = data.rindex(START_OF_SCAN), data.rindex(b"\xff\xd9")
+    return data[:end] + (scans - data.count(START_OF_SCAN)) * data[last:end] + data[end:]
+
+
+def test_scans_that_would_take_long_are_refused_before_decoding() -> None:
+    assert open_image(progressive(4000, 12)).size[0] >= 2 * INPUT_SIDE
+    assert open_image(progressive(200, 300)).size == (200, 200), "small ones may have as many as they like"
+    with pytest.raises(ImageTooLarge, match="4000×4000 pixels in 300 scans"):
+        open_image(progressive(4000, 300))
 
 
 def test_too_many_bytes_are_refused() -> None:
