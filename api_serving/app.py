@@ -130,11 +130,14 @@ def _add_predictions(app: FastAPI) -> None:
 
 
 def _add_state(app: FastAPI, metrics: Metrics) -> None:
+    # Load balancers ask with HEAD.
+    @app.head("/livez", include_in_schema=False)
     @app.get("/livez", tags=["state"])
     async def livez() -> Status:
         """The server answers; nothing is said about a model."""
         return Status(status="ok")
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", tags=["state"], responses=problem_docs(503))
     async def readyz(services: ServicesDependency) -> Status:
         """Predictions can be asked for; else a problem that says what is lacking."""

@@ -34,7 +34,9 @@ def subscribe(
     size = BatchSize(batch_rows)
     while True:
         messages = retry_until_stopped(lambda: reader.poll(size.rows), health, stop)
-        if reader.has_partitions():
+        standing_by = reader.stands_by()
+        health.note("partitions", "standing by: other subscribers have every partition" if standing_by else None)
+        if standing_by or reader.has_partitions():
             health.mark_available("partitions")
         else:
             health.mark_missing(

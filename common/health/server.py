@@ -106,6 +106,9 @@ def serve_health(health: Health, host: str, port: int, routes: Mapping[str, Prob
             return [f"try {', '.join(probes)} or /metrics\n".encode()]
         good, detail = probes[path]()
         start_response("200 OK" if good else "503 Service Unavailable", [("Content-Type", "application/json")])
+        # Load balancers ask with HEAD, whose answer has no body.
+        if environ["REQUEST_METHOD"] == "HEAD":
+            return []
         return [json.dumps({"status": "ok" if good else "unavailable", **detail}).encode() + b"\n"]
 
     try:

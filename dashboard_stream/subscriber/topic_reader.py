@@ -63,6 +63,15 @@ class TopicReader:
         """Whether the group gave us anything to read."""
         return self._consumer is not None and bool(self._consumer.assignment())
 
+    def stands_by(self) -> bool:
+        """Whether the group has more members than the topic has partitions, and none is left for us."""
+        return (
+            self._consumer is not None
+            and not self._consumer.assignment()
+            and self._consumer.group_metadata().state == MemberState.STABLE
+            and bool(self._consumer.partitions_for_topic(SOURCE_TOPIC))
+        )
+
     def commit(self, next_offsets: dict[Partition, int]) -> None:
         """Commit. A failure is only told: the messages may be delivered again, which changes nothing."""
         if self._consumer is None:

@@ -112,6 +112,7 @@ def test_health_answers_and_the_queue_is_bounded_while_inference_stands_still(
         assert answer.headers["content-type"] == "application/problem+json"
         start = time.monotonic()
         assert client.get("/livez").is_success
+        assert client.head("/livez").is_success
         assert time.monotonic() - start < 2
         session.go.set()
         assert [call.result().json()["class_name"] for call in waiting] == ["blue"] * 3

@@ -68,6 +68,13 @@ def test_ready_says_what_is_missing(health: Health, server: HealthServer) -> Non
     assert get(server, "/readyz").status_code == 200
 
 
+def test_a_load_balancer_asks_for_the_head_only(health: Health, server: HealthServer) -> None:
+    health.mark_missing("broker", "refused")
+    for path, status in (("/livez", 200), ("/readyz", 503)):
+        answer = httpx.head(f"http://127.0.0.1:{server.server_port}{path}", timeout=PATIENCE_S)
+        assert (answer.status_code, answer.content) == (status, b"")
+
+
 def test_metrics_and_unknown_paths(server: HealthServer) -> None:
     assert "python_info" in get(server, "/metrics").text
     assert get(server, "/").status_code == 404

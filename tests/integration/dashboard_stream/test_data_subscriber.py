@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from kafka import KafkaConsumer
 from psycopg2.extras import execute_values
@@ -106,6 +107,29 @@ def outcomes(stack: Stack, ids: list[int]) -> tuple[int, int]:
         )
         predictions, letters = cursor.fetchone() or (0, 0)
     return predictions, letters
+
+
+def test_a_subscriber_for_whom_no_partition_is_left_stands_by(stack: Stack, tmp_path: Path) -> None:
+    """Four of them for three partitions: all are ready, and every row has its outcome."""
+    more = [Second(port=29916 + number, log=tmp_path / f"{number}.log") for number in range(3)]
+    try:
+        wait_until(
+            lambda: all('"ok"' in each.get("/readyz") for each in more), "all are ready", timeout_s=WAIT_TIMEOUT_S
+        )
+        own = f"http://127.0.0.1:{local_port(9103)}/readyz"
+
+        def one_stands_by() -> bool:
+            answers = [*(each.get("/readyz") for each in more), httpx.get(own).text]
+            return sum("standing by" in answer for answer in answers) == 1
+
+        wait_until(one_stands_by, "one has nothing to do", timeout_s=WAIT_TIMEOUT_S)
+        ids = insert_rows(stack, 300)
+        wait_until(lambda: sum(outcomes(stack, ids)) == 300, "every row has its outcome", timeout_s=WAIT_TIMEOUT_S)
+        assert outcomes(stack, ids) == (300, 0)
+    finally:
+        for each in more:
+            each.process.terminate()
+        assert [each.process.wait(WAIT_TIMEOUT_S) for each in more] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
