@@ -1,6 +1,10 @@
 """The base of every stage's settings: environment variables first, then `.env` at the repository's root."""
 
-from pydantic import Field
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import AnyUrl, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.paths import REPOSITORY
@@ -12,6 +16,19 @@ class StageSettings(BaseSettings):
     """Subclass with `env_prefix`; build it in `main()`, never at import, so that tests can set the environment."""
 
     model_config = SettingsConfigDict(env_file=ENV_FILE, extra="ignore", env_ignore_empty=True)
+
+    def model_post_init(self, _: Any) -> None:
+        """A proxy of the environment is for the rest of the world: this machine and the stages are asked directly."""
+        addresses = [str(value) for value in dict(self).values() if isinstance(value, str | AnyUrl)]
+        hosts = {urlsplit(address).hostname for address in addresses if "://" in address}
+        _ask_directly({"localhost", "127.0.0.1", *filter(None, hosts)})
+
+
+def _ask_directly(hosts: set[str]) -> None:
+    # Some clients read the one, some the other.
+    for name in ("NO_PROXY", "no_proxy"):
+        known = [host for host in os.environ.get(name, "").split(",") if host]
+        os.environ[name] = ",".join([*known, *sorted(hosts - set(known))])
 
 
 class PortSettings(StageSettings):

@@ -36,6 +36,9 @@ def environment(own_images: Path) -> Iterator[dict[str, str]]:
         "CARGO_PORT_OFFSET": str(PORT_OFFSET),
         "LOCAL_STACK_STATE_DIR": str(state),
         "MONDAY_DIR": str(own_images),
+        # A proxy for the rest of the world, where nothing listens: nothing of the stack is asked through it.
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
     }
     yield environment
     subprocess.run(["make", "clean-local"], cwd=REPOSITORY, env=environment, check=True, capture_output=True)

@@ -12,6 +12,7 @@ from PIL import Image, ImageChops
 
 from common.names import SINK_CONNECTOR, SOURCE_CONNECTOR
 from common.paths import REPOSITORY
+from common.settings import local_port
 from common.waiting import wait_until
 from local_stack.processes.probes import http_answers
 from tests.conftest import Stack
@@ -109,7 +110,7 @@ def test_a_second_stack_names_the_busy_ports(stack: Stack, tmp_path: Path) -> No
     command = [sys.executable, "-m", "local_stack", "up"]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
-    assert "25432 (source-postgres" in answer.stderr
+    assert f"{local_port(5432)} (source-postgres" in answer.stderr
     assert "CARGO_PORT_OFFSET" in answer.stderr
     assert "Traceback" not in answer.stderr
 
