@@ -9,13 +9,7 @@ import requests
 
 from common.health.server import serve_health
 from common.health.state import Health
-from common.settings import StageSettings
-
-
-class Settings(StageSettings):
-    registry_url: str = "http://registry:5000/path"
-    database_url: str = "postgresql://user:password@database:5432/name"
-    name: str = "no://"
+from dashboard_stream.settings import Settings
 
 
 def test_a_proxy_of_the_environment_is_for_the_rest_of_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,10 +17,10 @@ def test_a_proxy_of_the_environment_is_for_the_rest_of_the_world(monkeypatch: py
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "elsewhere.example")
     monkeypatch.delenv("no_proxy", raising=False)
-    Settings()
-    Settings()
-    assert os.environ["NO_PROXY"] == "elsewhere.example,127.0.0.1,database,localhost,registry"
-    assert os.environ["no_proxy"] == "127.0.0.1,database,localhost,registry"
+    for _ in range(2):
+        Settings(api_url="http://api:8000", target_database_url="postgresql://user:password@database:5432/name")
+    assert os.environ["NO_PROXY"] == "elsewhere.example,127.0.0.1,localhost,api,database"
+    assert os.environ["no_proxy"] == "127.0.0.1,localhost,api,database"
     server = serve_health(Health(), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.server_port}/livez"
     try:
