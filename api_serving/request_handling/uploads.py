@@ -11,8 +11,14 @@ from api_serving.request_handling.problems import Problem, problem_response
 from common.pictures.images import FORMATS, MAX_BYTES
 
 UPLOAD_PATH: Final = "/predict/upload"
-UPLOAD_LIMIT: Final = MAX_BYTES + 64 * 1024
-"""The largest image and what multipart puts around it."""
+FIELDS: Final = 8
+"""What a form may hold beside its file: a caption, a token."""
+
+FIELD_LIMIT: Final = 64 * 1024
+"""Bytes of one of them."""
+
+UPLOAD_LIMIT: Final = MAX_BYTES + FIELDS * FIELD_LIMIT + 64 * 1024
+"""The largest image, all fields, and what multipart puts around them."""
 
 JSON_LIMIT: Final = 1024 * 1024
 """256 paths of 255 characters, each escaped, take less."""
@@ -66,7 +72,7 @@ async def read_upload(request: Request, timeout_s: float) -> bytes:
 
 async def _read_form(request: Request) -> bytes:
     try:
-        async with request.form(max_files=1, max_fields=8, max_part_size=1024) as form:
+        async with request.form(max_files=1, max_fields=FIELDS, max_part_size=FIELD_LIMIT) as form:
             file = form.get("file")
             if not isinstance(file, UploadFile):
                 raise Problem(

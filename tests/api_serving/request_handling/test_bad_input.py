@@ -10,6 +10,7 @@ import httpx
 import pytest
 from PIL import Image
 
+from api_serving.request_handling.uploads import UPLOAD_LIMIT
 from common.pictures.images import MAX_BYTES
 from tests.api_serving.request_handling.asking import _post, problem
 
@@ -108,8 +109,8 @@ def test_json_bodies_are_limited(client: httpx.Client, address: str) -> None:
 @pytest.mark.parametrize("media_type", ["image/jpeg", "multipart/form-data; boundary=x"])
 def test_uploads_are_limited(client: httpx.Client, media_type: str) -> None:
     headers = {"Content-Type": media_type}
-    problem(client.post("/predict/upload", content=bytes(MAX_BYTES + 65537), headers=headers), 413)
-    problem(client.post("/predict/upload", content=_streamed(MAX_BYTES + 200_000, FILE_PART), headers=headers), 413)
+    problem(client.post("/predict/upload", content=bytes(UPLOAD_LIMIT + 1), headers=headers), 413)
+    problem(client.post("/predict/upload", content=_streamed(UPLOAD_LIMIT, FILE_PART), headers=headers), 413)
 
 
 def test_an_image_file_above_the_limit(client: httpx.Client, image_root: Any) -> None:

@@ -44,8 +44,10 @@ def test_upload_of_a_raw_body(client: httpx.Client, encoded: Callable[..., bytes
 
 
 def test_upload_of_a_form(client: httpx.Client, encoded: Callable[..., bytes]) -> None:
-    answer = client.post("/predict/upload", files={"file": ("x.jpg", encoded("red"), "image/jpeg")})
-    assert answer.json()["class_name"] == "red"
+    caption = "what people write beside a picture " * 60
+    for fields in ({}, {"caption": caption, "token": "t" * 2000}):
+        files = {"file": ("x.jpg", encoded("red"), "image/jpeg")}
+        assert client.post("/predict/upload", files=files, data=fields).json()["class_name"] == "red"
 
 
 def test_model_says_where_it_comes_from(client: httpx.Client) -> None:
