@@ -45,6 +45,8 @@ class LagReporter(threading.Thread):
                 self._measure_until_broken()
             except (BrokerUnavailable, KafkaError) as error:
                 self._health.mark_missing("broker", f"{error}")
+                # Rather none than an old one, which would look as if all were well.
+                LAG.clear()
                 self._finish({}, f"{error}")
                 self._rest(RETRY_S)
 

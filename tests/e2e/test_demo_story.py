@@ -153,6 +153,10 @@ def test_any_version_is_rebuilt_from_its_record(demo_output: str, environment: d
     run(environment, "make", "reproduce", f"VERSION={version}")
 
 
+def test_every_row_is_accounted_for_from_outside(demo_output: str, environment: dict[str, str]) -> None:
+    assert "All is well" in run(environment, "make", "account")
+
+
 def test_one_command_goes_back(demo_output: str, environment: dict[str, str]) -> None:
     assert (aliased(CHAMPION), aliased(PREVIOUS)) == ("2", "1")
     run(environment, "make", "rollback")

@@ -193,13 +193,20 @@ def test_the_position_in_the_stream_is_told_for_the_whole_group(stack: Stack) ->
     wait_until(lambda: int(str(stream_position()["settled"])) >= settled + 50, "50 settled", timeout_s=WAIT_TIMEOUT_S)
 
 
+def lag_is_told() -> bool:
+    metrics = httpx.get(f"http://127.0.0.1:{local_port(9103)}/metrics", timeout=10).text
+    return "data_subscriber_lag_messages{" in metrics
+
+
 def test_without_a_broker_the_position_is_unknown(stack: Stack) -> None:
     assert stream_position()["status"] == "ok"
     stack.stop("broker")
     try:
         wait_until(lambda: stream_position()["status"] == "unavailable", "no position", timeout_s=WAIT_TIMEOUT_S)
         assert stream_position()["reason"]
+        wait_until(lambda: not lag_is_told(), "no lag in the metrics", timeout_s=WAIT_TIMEOUT_S)
     finally:
         stack.start("broker")
     stack.wait_ready("broker")
     wait_until(lambda: stream_position()["status"] == "ok", "the position", timeout_s=WAIT_TIMEOUT_S)
+    assert lag_is_told()
