@@ -61,7 +61,7 @@ def take_stock(console: Console) -> Stock:
     try:
         end = source_end(source)
         settled = _settles(source, end)
-        stock = Stock(take_account(source, target, end.last_id, settled), compare_replica(source, target, end.last_id))
+        stock = Stock(take_account(source, target, end.last_id, settled), _replica(source, target, end))
     except psycopg2.Error as error:
         raise UserError(f"{' '.join(str(error).split())}. See what is wrong with `make doctor`.") from error
     table = Table(show_header=False)
@@ -108,6 +108,21 @@ def _settles(source: str, end: SourceEnd) -> bool:
         wait_until(lambda: all_settled(source, end, subscriber), "the stream", SETTLE_TIMEOUT_S, interval_s=0.2)
         return True
     return False
+
+
+def _replica(source: str, target: str, end: SourceEnd) -> ReplicaDifference:
+    """How the replica differs, once the sink has had a while for what it has in hand."""
+    found = compare_replica(source, target, end.last_id)
+
+    def equal() -> bool:
+        nonlocal found
+        found = compare_replica(source, target, end.last_id)
+        return not found.to_send and not found.extra
+
+    if found.to_send or found.extra:
+        with contextlib.suppress(UserError):
+            wait_until(equal, "the sink", SETTLE_TIMEOUT_S, interval_s=1.0)
+    return found
 
 
 def _named(ids: Sequence[int]) -> str:
