@@ -155,3 +155,17 @@ def test_looking_changes_nothing(target: Database, monkeypatch: pytest.MonkeyPat
     finally:
         stop.set()
         keeper.join(WAIT_TIMEOUT_S)
+
+
+def test_a_truncation_deletes_each_row_so_that_the_log_tells_of_it(source: Database) -> None:
+    migrate(source.url, source_tables.SCHEMA, "test")
+    source.query("insert into cargo (image_path) select 'wood/wood_1.jpg' from generate_series(1, 3)")
+    source.query("create table told (id bigint)")
+    source.query(
+        "create function tell() returns trigger language plpgsql as"
+        " $$ begin insert into told values (old.id); return null; end $$"
+    )
+    source.query("create trigger tell after delete on cargo for each row execute function tell()")
+    source.query("truncate cargo")
+    assert source.query("select id from told order by id") == [(1,), (2,), (3,)]
+    assert source.query("select count(*) from cargo") == [(0,)]
