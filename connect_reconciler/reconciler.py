@@ -76,11 +76,12 @@ class Reconciler:
         return True
 
     def check_source(self, now: float) -> None:
-        """Have a source that went back read again."""
+        """Have a source whose log cannot be read on from where it was read again."""
         try:
             self._source.check(now)
+            self._health.note("source", None)
         except (ConnectUnavailable, UserError, httpx.HTTPStatusError) as error:
-            log.warning("the source connector's offset: %s", error)
+            self._health.note("source", f"not known whether its log can be read on: {' '.join(str(error).split())}")
 
     def check_topics(self, now: float) -> None:
         """Create missing topics, looking only now and then."""

@@ -9,7 +9,7 @@ from prometheus_client import Counter
 
 from common.cli import UserError
 from common.names import REPLICATION_SLOT, SOURCE_CONNECTOR
-from common.postgres import connect
+from common.postgres import connect, describe
 from common.waiting import wait_until
 from connect_reconciler.connect_client import ConnectClient
 
@@ -45,15 +45,11 @@ class SourceRecovery:
         self._checked_at: float | None = None
 
     def check(self, now: float) -> None:
-        """Look now and then, and put it right. A source that does not answer is the connector's to report."""
+        """Look now and then, and put it right. `UserError` where the source cannot be asked, or not be put right."""
         if self._checked_at is not None and now - self._checked_at < CHECK_EVERY_S:
             return
         self._checked_at = now
-        try:
-            ((position, slot_is_lost),) = self._ask(STATE)
-        except (UserError, psycopg2.Error) as error:
-            log.debug("the source database cannot be asked: %s", error)
-            return
+        ((position, slot_is_lost),) = self._ask(STATE)
         committed = self._client.source_lsn(SOURCE_CONNECTOR) or 0
         if slot_is_lost:
             self._read_again("the slot was given up: nobody had read it for too long")
@@ -67,17 +63,15 @@ class SourceRecovery:
             wait_until(lambda: self._client.is_stopped(SOURCE_CONNECTOR), f"{SOURCE_CONNECTOR} stopped", STOP_TIMEOUT_S)
             self._ask(DROP_LOST_SLOT)
             self._client.delete_offsets(SOURCE_CONNECTOR)
-        except psycopg2.Error as error:
-            raise UserError(f"the slot cannot be dropped: {' '.join(str(error).split())}") from error
         finally:
             self._client.resume(SOURCE_CONNECTOR)
         READ_AGAIN.inc()
 
     def _ask(self, query: str) -> list[tuple[Any, ...]]:
-        with (
-            closing(connect(self._source_url, "connect_reconciler", DATABASE_TIMEOUT_S, self._password)) as connection,
-            connection,
-            connection.cursor() as cursor,
-        ):
-            cursor.execute(query, (REPLICATION_SLOT,))
-            return cursor.fetchall()
+        connection = connect(self._source_url, "connect_reconciler", DATABASE_TIMEOUT_S, self._password)
+        try:
+            with closing(connection), connection, connection.cursor() as cursor:
+                cursor.execute(query, (REPLICATION_SLOT,))
+                return cursor.fetchall()
+        except psycopg2.Error as error:
+            raise UserError(f"{describe(self._source_url)}: {' '.join(str(error).split())}") from error

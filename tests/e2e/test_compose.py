@@ -86,6 +86,11 @@ def test_the_whole_predicts_replicates_and_serves_the_registered_model(platform:
     flowing()
     assert connectors_running()
     wait_until(
+        lambda: "notes" not in httpx.get(f"http://127.0.0.1:{port(9102)}/readyz", timeout=10).json(),
+        "the reconciler may ask the source",
+        timeout_s=WAIT_TIMEOUT_S,
+    )
+    wait_until(
         lambda: ask(database_url("target"), "select count(*) from cargo") >= 600,
         "bulk load replicated",
         timeout_s=WAIT_TIMEOUT_S,
