@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from common.health.state import Health
@@ -28,11 +29,12 @@ class References(Protocol):
         """That of the version which serves. Raises `NoReference`, `ApiUnavailable`."""
 
 
+@dataclass
 class Progress:
     """How far one count has come, and the windows that it fills."""
 
-    def __init__(self, place: Place | None, windows: Windows) -> None:
-        self.place, self.windows = place, windows
+    place: Place | None
+    windows: Windows
 
 
 class DriftTracker:
@@ -77,7 +79,7 @@ class DriftTracker:
     def _count_new(self, count: Count, progress: Progress) -> bool:
         rows = self._store.newer(count, progress.place)
         for row in rows:
-            detectors = self._detectors_of(row.model_version)
+            detectors = self._detectors_of(row.model_version, answers=count is PREDICTIONS)
             window, gone = progress.windows.add(row)
             progress.place = row.place
             if gone and count is PREDICTIONS:
@@ -92,20 +94,22 @@ class DriftTracker:
             for known in (self._detectors, self._ask_again_at, self._calm):
                 known.pop(version, None)
 
-    def _detectors_of(self, version: str) -> Detectors:
+    def _detectors_of(self, version: str, answers: bool) -> Detectors:
         if version in self._detectors and self._clock() < self._ask_again_at[version]:
             return self._detectors[version]
         try:
-            reference: Reference | None = self._references.get()
-            if reference is None or reference.model_version != version:
-                raise NoReference(f"version {version} is being checked, but the API serves another")
+            reference = self._references.get()
+            if reference.model_version != version:
+                raise NoReference(f"version {version} is being checked, but the API serves {reference.model_version}")
             self._health.note("reference", None)
             self._ask_again_at[version] = float("inf")
+            self._detectors[version] = Detectors(reference, self._size)
         except NoReference as none:
-            reference = None
-            self._health.note("reference", f"{none}; scores have no thresholds")
+            self._detectors[version] = Detectors(None, self._size)
+            # A label may come long after its version has answered for the last time.
+            if answers:
+                self._health.note("reference", f"{none}; scores have no thresholds")
             self._ask_again_at[version] = self._clock() + ASK_AGAIN_S
-        self._detectors[version] = Detectors(reference, self._size)
         return self._detectors[version]
 
     def _check(self, count: Count, window: Window, detectors: Detectors, place: Place) -> None:

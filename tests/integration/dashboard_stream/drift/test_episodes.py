@@ -103,6 +103,19 @@ def test_labels_that_come_late_are_counted_when_they_come(target: Target) -> Non
     assert [last for _, last, _ in target.checks()] == list(range(20, 61, 5)), "predictions are counted once"
 
 
+def test_labels_of_a_version_that_answers_no_more_raise_nothing(target: Target) -> None:
+    rows = [replace(row, label=None) for row in clean(1, 40)]
+    target.watch(rows)
+    target.references.answer = reference("8")
+    target.watch(clean(41, WINDOW, "8"))
+    assert target.health.ready()[1] == {"missing": {}}
+    target.label({row.id: 1 - row.target for row in rows})
+    target.watch()
+    assert [alarm for *_, alarm in target.checks("accuracy")][-4:] == [False] * 4
+    assert target.alarms() == []
+    assert target.health.ready()[1] == {"missing": {}}
+
+
 @pytest.mark.parametrize("restart_every", [1, 3, 7])
 def test_restarts_and_polls_change_nothing(target: Target, restart_every: int) -> None:
     rows = [*clean(1, 30), *drifted(31, 30), *clean(61, 60), *drifted(121, 30)]
