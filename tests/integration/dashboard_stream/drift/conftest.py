@@ -102,17 +102,30 @@ class Target:
             cursor.execute("select pg_advisory_unlock_all()")
         return row == (True,)
 
-    def insert(self, rows: Sequence[PredictionRow]) -> None:
+    def insert(self, rows: Sequence[PredictionRow], settle: bool = True) -> None:
+        """With `settle` it returns when the rows are to be counted: somebody else's transaction may hold them back."""
         with self.connection, self.connection.cursor() as cursor:
             insert(cursor, rows)
+        if settle:
+            wait_until(self._nothing_is_held_back, "other transactions have ended", WAIT_TIMEOUT_S)
+
+    def _nothing_is_held_back(self) -> bool:
+        return (
+            self.query(
+                "select from cargo_prediction"
+                " where greatest(written_by, labelled_by) >= pg_snapshot_xmin(pg_current_snapshot()) limit 1"
+            )
+            == []
+        )
 
     def label(self, labels: dict[int, int]) -> None:
         with self.connection, self.connection.cursor() as cursor:
             label(cursor, labels)
+        wait_until(self._nothing_is_held_back, "other transactions have ended", WAIT_TIMEOUT_S)
 
-    def watch(self, rows: Sequence[PredictionRow] = ()) -> None:
+    def watch(self, rows: Sequence[PredictionRow] = (), settle: bool = True) -> None:
         """Insert `rows` and let the monitor count all there are."""
-        self.insert(rows)
+        self.insert(rows, settle)
         while self.monitor.run_once():
             pass
 
